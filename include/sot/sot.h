@@ -1,0 +1,371 @@
+/* libsot: Skeleton-of-Thought (Ning et al., ICLR 2024, arXiv 2307.15337) on a LLaMA runtime.
+ *
+ * Read from the top: load a model, create a session, ask (sections 1 to 4); then the two stages one
+ * by one (5), tokens and logits (6), errors and versions (7). Section numbers behind "paper" are
+ * the paper's.
+ *
+ * Rules that hold everywhere:
+ * - Every function that can fail returns a sot_status; sot_error_message() then has a sentence.
+ * - *out is set to NULL on failure, except where a partial result is promised.
+ * - A parameter struct begins with struct_size; zero in a field means its default; a NULL pointer
+ *   stands for all defaults. Initialize with the _INIT macro or the _init function.
+ * - Strings in are NUL-terminated UTF-8 unless a size goes with them; strings out are borrowed from
+ *   the object they came from and live as long as it does.
+ * - The library never prints, exits, aborts or reads the environment. */
+#ifndef SOT_SOT_H
+#define SOT_SOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+#if defined(_WIN32)
+#define SOT_API
+#elif defined(__GNUC__)
+#define SOT_API __attribute__((visibility("default")))
+#else
+#define SOT_API
+#endif
+
+#ifdef __cplusplus
+#define SOT_STRUCT_INIT(type) {sizeof(type)}
+extern "C" {
+#else
+#define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
+#endif
+
+#define SOT_VERSION_MAJOR 0
+#define SOT_VERSION_MINOR 1
+#define SOT_VERSION_PATCH 0
+
+typedef struct sot_model sot_model;     /* weights and tokenizer; immutable, any number of threads */
+typedef struct sot_session sot_session; /* pages, activations, threads; one thread at a time */
+typedef struct sot_points sot_points;   /* a parsed skeleton */
+typedef struct sot_answer sot_answer;   /* what was generated, with statistics */
+
+/* ---- 1. Models --------------------------------------------------------------------------------
+ */
+
+/* Called while a model loads, about once per tensor: done of total bytes. Non-zero cancels. */
+typedef int32_t (*sot_progress_fn)(uint64_t done_bytes, uint64_t total_bytes, void *user);
+
+/* Called with one line of information, without newline, from the thread that runs the call. */
+enum { SOT_LOG_DEBUG = 1, SOT_LOG_INFO = 2, SOT_LOG_WARNING = 3 };
+typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
+
+typedef struct sot_model_params {
+    uint32_t struct_size;
+    uint32_t flags;        /* none defined yet; 0 */
+    const char *device;    /* "auto" (default) or "cpu" */
+    sot_progress_fn progress;
+    void *progress_user;
+    sot_log_fn log;
+    void *log_user;
+} sot_model_params;
+#define SOT_MODEL_PARAMS_INIT SOT_STRUCT_INIT(sot_model_params)
+SOT_API void sot_model_params_init(sot_model_params *params);
+
+/* Loads a model: a GGUF file, a Hugging Face directory (config.json, *.safetensors,
+ * tokenizer.model), or "random:7b", "random:13b", "random:33b",
+ * "random:DIMxLAYERSxHEADSxFFxVOCAB", each with an optional "?seed=N".
+ * FP16 weights are used where the file is mapped; the file must not be changed while in use.
+ * Returns ARGUMENT, MEMORY, IO, FORMAT, UNSUPPORTED, RANGE (a weight FP16 cannot hold), CANCELLED,
+ * DEVICE. The caller owns *out. Since 0.1. */
+SOT_API sot_status sot_model_load(const char *path, const sot_model_params *params,
+                                  sot_model **out);
+
+/* Gives the model up. Its memory goes when its last session has gone, in any order. NULL: nothing.
+ * Since 0.1. */
+SOT_API void sot_model_free(sot_model *model);
+
+typedef struct sot_model_info {
+    uint32_t struct_size;
+    uint32_t n_layer, n_head, n_kv, d_head, d_model, d_ff, n_vocab;
+    uint32_t n_ctx_train;      /* context the model was trained with, tokens; 0: not stated */
+    int32_t bos_id, eos_id;    /* -1: none */
+    uint64_t n_parameters;
+    uint64_t weight_bytes;     /* bytes one decode step reads */
+    uint64_t converted_bytes;  /* weights that were copied because the file's type is not FP16 */
+    float rope_theta, rope_scale, norm_eps;
+    uint32_t has_tokenizer;    /* 1 or 0 */
+    const char *name;          /* as the file states it, "" if it does not */
+    const char *device;        /* "cpu" */
+    const char *conversation;  /* conversation template detected, "none" if there is no sign */
+} sot_model_info;
+#define SOT_MODEL_INFO_INIT SOT_STRUCT_INIT(sot_model_info)
+SOT_API void sot_model_info_init(sot_model_info *info);
+
+/* Fills the first struct_size bytes of *info; the strings are borrowed from the model.
+ * Returns ARGUMENT. Since 0.1. */
+SOT_API sot_status sot_model_get_info(const sot_model *model, sot_model_info *info);
+
+/* ---- 2. Sessions ------------------------------------------------------------------------------
+ */
+
+typedef struct sot_session_params {
+    uint32_t struct_size;
+    uint32_t n_threads;  /* worker threads; default: one per CPU this process may run on */
+    uint32_t n_ctx;      /* tokens a sequence can hold; default: n_ctx_train, at most 4096 */
+    uint32_t max_batch;  /* sequences decoded together; default 16 */
+    uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
+    uint32_t chunk_rows; /* rows of one prefill pass, at least max_batch; default 128 */
+    const char *isa;     /* instruction set: NULL or "auto", "portable", "avx2" */
+} sot_session_params;
+#define SOT_SESSION_PARAMS_INIT SOT_STRUCT_INIT(sot_session_params)
+SOT_API void sot_session_params_init(sot_session_params *params);
+
+/* Creates a session on a model and reserves all memory that generating will need.
+ * Returns ARGUMENT, MEMORY, THREAD, UNSUPPORTED (an isa this machine lacks), DEVICE.
+ * The session keeps the model alive. The caller owns *out. Since 0.1. */
+SOT_API sot_status sot_session_create(sot_model *model, const sot_session_params *params,
+                                      sot_session **out);
+
+/* Frees a session that no call is using. NULL: nothing. Since 0.1. */
+SOT_API void sot_session_free(sot_session *session);
+
+/* Asks the running call, or the next one if none runs, to stop with SOT_ERR_CANCELLED and what it
+ * has. The request is used up when that call returns. Safe from any thread and from a signal
+ * handler. NULL: nothing. Since 0.1. */
+SOT_API void sot_session_cancel(sot_session *session);
+
+/* ---- 3. Parameters of generation --------------------------------------------------------------
+ */
+
+/* How sot_generate answers. */
+enum {
+    SOT_MODE_DEFAULT = 0, /* SOT_MODE_SOT */
+    SOT_MODE_NORMAL = 1,  /* the bare question, token by token: the paper's baseline */
+    SOT_MODE_SOT = 2,     /* skeleton, then all points as one batch (paper §2) */
+    SOT_MODE_ROUTED = 3   /* SoT-R (paper §4); UNSUPPORTED in this version */
+};
+
+/* Why a text ended. */
+enum {
+    SOT_FINISH_NONE = 0,      /* not started or still growing */
+    SOT_FINISH_STOP = 1,      /* end-of-sequence, a stop id or a stop string */
+    SOT_FINISH_LENGTH = 2,    /* the token limit */
+    SOT_FINISH_CONTEXT = 3,   /* the context or page pool was full */
+    SOT_FINISH_CANCELLED = 4  /* cancelled, or stopped by the event callback */
+};
+
+/* The parts of one answer's making. */
+enum { SOT_STAGE_NORMAL = 1, SOT_STAGE_SKELETON = 2, SOT_STAGE_EXPAND = 3 };
+
+enum {
+    SOT_EVENT_STAGE = 1,     /* a stage begins: stage */
+    SOT_EVENT_TEXT = 2,      /* normal answer or skeleton grew by text */
+    SOT_EVENT_POINT = 3,     /* the skeleton was parsed: one event per point, text = its outline */
+    SOT_EVENT_EXPANSION = 4, /* the expansion of point i_point grew by text */
+    SOT_EVENT_POINT_END = 5, /* the expansion of point i_point ended: finish */
+    SOT_EVENT_PREFILL = 6    /* n_done of n_total prompt tokens are computed */
+};
+
+typedef struct sot_event {
+    uint32_t struct_size;
+    uint32_t type;         /* SOT_EVENT_* */
+    uint32_t stage;        /* SOT_STAGE_* */
+    uint32_t i_point;      /* 0-based, in skeleton order */
+    const char *text;      /* UTF-8, never part of a character; valid during the call only */
+    size_t text_size;      /* bytes; text is also NUL-terminated */
+    uint32_t finish;       /* SOT_FINISH_* */
+    uint32_t n_done, n_total;
+} sot_event;
+
+/* Called from the thread that runs the call. Non-zero stops it as sot_session_cancel does. */
+typedef int32_t (*sot_event_fn)(const sot_event *event, void *user);
+
+/* A conversation template of the caller's own. The prompt of a round is
+ *   user_tag question user_end assistant_tag answer assistant_end
+ * and a system message, where one is given, goes in front as system_tag message system_end, inside
+ * the first user turn (behind its user_tag). Control pieces such as </s> are read as themselves in
+ * these strings, and never in questions and answers. NULL is the empty string. */
+typedef struct sot_conversation {
+    uint32_t struct_size;
+    uint32_t flags;            /* none defined yet; 0 */
+    const char *user_tag;      /* "USER: " */
+    const char *user_end;      /* " " */
+    const char *assistant_tag; /* "ASSISTANT:" */
+    const char *assistant_end; /* "</s>" */
+    const char *system_tag;
+    const char *system_end;
+    const char *stop;          /* a stop string or a control piece that ends the turn, or NULL */
+} sot_conversation;
+#define SOT_CONVERSATION_INIT SOT_STRUCT_INIT(sot_conversation)
+SOT_API void sot_conversation_init(sot_conversation *conversation);
+
+/* Prompt templates of the caller's own (paper Prompts 1-3). skeleton must have {request}; point
+ * must have {request}, {outline}, {point} and {point_outline}. "[ROLESWITCHING assistant:]" ends
+ * the user's part; what follows is the partial answer that the model continues. NULL: the paper's
+ * two-shot wording. */
+typedef struct sot_prompts {
+    uint32_t struct_size;
+    uint32_t flags; /* none defined yet; 0 */
+    const char *skeleton;
+    const char *point;
+} sot_prompts;
+#define SOT_PROMPTS_INIT SOT_STRUCT_INIT(sot_prompts)
+SOT_API void sot_prompts_init(sot_prompts *prompts);
+
+typedef struct sot_generate_params {
+    uint32_t struct_size;
+    uint32_t mode;                  /* SOT_MODE_* (sot_generate only) */
+    float temperature;              /* 0 (default): greedy */
+    float top_p;                    /* keep the smallest set of this probability; 0, 1: all */
+    float repetition_penalty;       /* over the text generated so far; 0, 1: none */
+    uint32_t top_k;                 /* keep the k likeliest; 0: all */
+    uint64_t seed;                  /* of the random streams, one stream per sequence */
+    uint32_t max_tokens;            /* normal answer; default 1024 */
+    uint32_t max_skeleton_tokens;   /* default 512 */
+    uint32_t max_point_tokens;      /* each expansion; default 256 */
+    uint32_t max_points;            /* cap on the points of a skeleton; default 64 */
+    const int32_t *stop_ids;        /* (n_stop_ids) tokens that end a text, besides EOS */
+    size_t n_stop_ids;
+    const char *const *stop_strings; /* (n_stop_strings) texts that end a text, themselves cut off */
+    size_t n_stop_strings;
+    sot_event_fn on_event;
+    void *event_user;
+    const char *conversation;       /* "vicuna", "llama2-chat", "ultralm", "openchat",
+                                       "stablevicuna", "none"; default: the model's */
+    const sot_conversation *custom_conversation; /* goes before conversation */
+    const char *system_message;     /* default: none */
+    const sot_prompts *prompts;
+    const char *const *history;     /* (n_history) earlier rounds: question, answer, question, … */
+    size_t n_history;               /* even */
+} sot_generate_params;
+#define SOT_GENERATE_PARAMS_INIT SOT_STRUCT_INIT(sot_generate_params)
+SOT_API void sot_generate_params_init(sot_generate_params *params);
+
+/* ---- 4. Asking --------------------------------------------------------------------------------
+ */
+
+/* Answers a question, in params->mode (paper §2). A skeleton without points is no failure: the
+ * answer then is the skeleton response and sot_answer_point_count() is 0.
+ * Returns ARGUMENT, MEMORY, UNSUPPORTED (no tokenizer, routed mode), BUSY, DEVICE; and with a
+ * partial answer in *out: CANCELLED, CONTEXT_FULL.
+ * The caller owns *out. Since 0.1. */
+SOT_API sot_status sot_generate(sot_session *session, const char *question,
+                                const sot_generate_params *params, sot_answer **out);
+
+/* The answer's text. SoT: "{index}. {point} {expansion}" per point, joined by newlines (paper §2.1,
+ * step 3). Borrowed. Since 0.1. */
+SOT_API const char *sot_answer_text(const sot_answer *answer);
+SOT_API size_t sot_answer_text_size(const sot_answer *answer); /* bytes */
+
+/* The skeleton of a SoT answer, borrowed; NULL for a normal one. Since 0.1. */
+SOT_API const sot_points *sot_answer_points(const sot_answer *answer);
+
+/* Number of expanded points; 0 for a normal answer and for a skeleton without points. Since 0.1. */
+SOT_API size_t sot_answer_point_count(const sot_answer *answer);
+
+/* Point i's expansion as generated, not trimmed; NULL when i is out of range. Since 0.1. */
+SOT_API const char *sot_answer_point(const sot_answer *answer, size_t i);
+SOT_API uint32_t sot_answer_point_finish(const sot_answer *answer, size_t i); /* SOT_FINISH_* */
+SOT_API uint32_t sot_answer_point_tokens(const sot_answer *answer, size_t i); /* tokens decoded */
+
+/* Why the answer as a whole ended: that of the normal text, or the first of CANCELLED, CONTEXT,
+ * LENGTH, STOP that holds for any part. Since 0.1. */
+SOT_API uint32_t sot_answer_finish(const sot_answer *answer);
+
+typedef struct sot_stats {
+    uint32_t struct_size;
+    uint32_t mode;              /* SOT_MODE_* that made the answer */
+    uint32_t n_points;          /* points expanded */
+    uint32_t n_points_dropped;  /* points over the cap */
+    /* Per stage, index 0 normal, 1 skeleton, 2 expand. Times in ns of the steady clock. */
+    uint64_t prefill_ns[3], decode_ns[3];
+    uint32_t prefill_tokens[3]; /* prompt tokens computed */
+    uint32_t reused_tokens[3];  /* prompt tokens found in pages that were already computed */
+    uint32_t decode_tokens[3];  /* tokens generated */
+    uint32_t decode_steps[3];   /* passes over the weights while decoding */
+    uint32_t max_rows[3];       /* largest decode batch */
+    uint32_t longest_expansion; /* tokens */
+    uint64_t total_ns;
+    uint64_t peak_page_tokens;  /* most tokens' worth of pages in use at once */
+    uint64_t session_bytes;     /* memory that the session has reserved */
+} sot_stats;
+#define SOT_STATS_INIT SOT_STRUCT_INIT(sot_stats)
+SOT_API void sot_stats_init(sot_stats *stats);
+
+/* Fills the first struct_size bytes of *stats. Returns ARGUMENT. Since 0.1. */
+SOT_API sot_status sot_answer_get_stats(const sot_answer *answer, sot_stats *stats);
+
+SOT_API void sot_answer_free(sot_answer *answer);
+
+/* ---- 5. The two stages one by one -------------------------------------------------------------
+ */
+
+/* Stage 1: lets the model write a skeleton for the question and parses it (paper §2.1).
+ * Returns as sot_generate does; CANCELLED and CONTEXT_FULL come with what could be parsed.
+ * The caller owns *out. Since 0.1. */
+SOT_API sot_status sot_skeleton(sot_session *session, const char *question,
+                                const sot_generate_params *params, sot_points **out);
+
+/* Stage 2: expands all points as one batch (paper §2.1); the points may come from sot_skeleton or
+ * sot_points_parse. The common beginning of the requests is computed once. Points beyond
+ * max_batch, or beyond what the page pool holds, join as others finish. The tokens of a point do
+ * not depend on what it is batched with.
+ * Returns as sot_generate does. The caller owns *out. Since 0.1. */
+SOT_API sot_status sot_expand_batch(sot_session *session, const char *question,
+                                    const sot_points *points, const sot_generate_params *params,
+                                    sot_answer **out);
+
+/* Parses a skeleton response (paper App. B.1). Takes any bytes: what is not UTF-8 is read as
+ * U+FFFD. Keeps the first point of each index text, in order of appearance, at most max_points
+ * (0: 64). No points is success. Returns ARGUMENT, MEMORY. The caller owns *out. Since 0.1. */
+SOT_API sot_status sot_points_parse(const char *text, size_t text_size, uint32_t max_points,
+                                    sot_points **out);
+
+SOT_API size_t sot_points_count(const sot_points *points);
+SOT_API size_t sot_points_dropped(const sot_points *points);              /* over the cap */
+SOT_API const char *sot_points_index(const sot_points *points, size_t i); /* "3" */
+SOT_API const char *sot_points_text(const sot_points *points, size_t i);  /* "Dim Sum. " */
+SOT_API size_t sot_points_text_size(const sot_points *points, size_t i);  /* bytes; may hold NUL */
+SOT_API const char *sot_points_source(const sot_points *points); /* the skeleton response, whole */
+SOT_API size_t sot_points_source_size(const sot_points *points);
+SOT_API void sot_points_free(sot_points *points);
+
+/* ---- 6. Tokens and logits ---------------------------------------------------------------------
+ */
+
+enum {
+    SOT_TOKENIZE_BOS = 1,    /* put BOS first */
+    SOT_TOKENIZE_SPECIAL = 2 /* read control pieces in the text as themselves */
+};
+
+/* Text to tokens, as SentencePiece does. *count is the number of tokens, also when they do not fit:
+ * then CAPACITY is returned and tokens is unspecified. tokens may be NULL when capacity is 0.
+ * Returns ARGUMENT, MEMORY, UNSUPPORTED (no tokenizer), CAPACITY. Since 0.1. */
+SOT_API sot_status sot_tokenize(const sot_model *model, const char *text, size_t text_size,
+                                uint32_t flags, int32_t *tokens, size_t capacity, size_t *count);
+
+/* Tokens to text, as SentencePiece does; control pieces are left out unless flags has
+ * SOT_TOKENIZE_SPECIAL. Not NUL-terminated. *text_size is the size needed in bytes.
+ * Returns ARGUMENT (a token out of range), MEMORY, UNSUPPORTED, CAPACITY. Since 0.1. */
+SOT_API sot_status sot_detokenize(const sot_model *model, const int32_t *tokens, size_t count,
+                                  uint32_t flags, char *text, size_t capacity, size_t *text_size);
+
+/* The logits behind the last of count tokens: logits is (n_vocab). Pages of a beginning shared with
+ * the last call are reused.
+ * Returns ARGUMENT, CONTEXT_FULL (count exceeds n_ctx), CANCELLED, BUSY, DEVICE. Since 0.1. */
+SOT_API sot_status sot_logits(sot_session *session, const int32_t *tokens, size_t count,
+                              float *logits);
+
+/* ---- 7. Errors and versions -------------------------------------------------------------------
+ */
+
+/* "SOT_ERR_FORMAT"; for a number that is no status, "SOT_UNKNOWN". Since 0.1. */
+SOT_API const char *sot_status_name(sot_status status);
+
+/* This thread's last failure in one sentence, "" if there was none. Valid until this thread's next
+ * call into the library. Since 0.1. */
+SOT_API const char *sot_error_message(void);
+
+SOT_API uint32_t sot_version_number(void);    /* MAJOR * 1000000 + MINOR * 1000 + PATCH */
+SOT_API const char *sot_version_string(void); /* "0.1.0" */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,81 @@
+/* See alloc.h. */
+#include "alloc.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "fail.h"
+
+static atomic_long fail_countdown = -1; /* tests only; negative means off */
+
+static bool must_fail(void)
+{
+    if (atomic_load_explicit(&fail_countdown, memory_order_relaxed) < 0) {
+        return false;
+    }
+    return atomic_fetch_sub(&fail_countdown, 1) == 0;
+}
+
+long soti_alloc_fail_at(long n)
+{
+    return atomic_exchange(&fail_countdown, n);
+}
+
+void *soti_alloc(size_t count, size_t size)
+{
+    void *block = must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
+    if (block == NULL) {
+        soti_fail(SOT_ERR_MEMORY, "out of memory: %zu items of %zu bytes", count, size);
+    }
+    return block;
+}
+
+void *soti_realloc(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+    void *grown = NULL;
+    if (soti_mul(count, size, &bytes) && !must_fail()) {
+        grown = realloc(block, bytes ? bytes : 1);
+    }
+    if (grown == NULL) {
+        soti_fail(SOT_ERR_MEMORY, "out of memory: %zu items of %zu bytes", count, size);
+    }
+    return grown;
+}
+
+char *soti_copy_text(const char *text, size_t n)
+{
+    size_t bytes;
+    char *copy = soti_add(n, 1, &bytes) ? soti_alloc(bytes, 1) : NULL;
+    if (copy != NULL && n > 0) {
+        memcpy(copy, text, n);
+    }
+    return copy;
+}
+
+void soti_free(void *block)
+{
+    free(block);
+}
+
+void *soti_map_alloc(size_t bytes)
+{
+    void *block = MAP_FAILED;
+    if (!must_fail()) {
+        block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    if (block == MAP_FAILED) {
+        soti_fail(SOT_ERR_MEMORY, "out of memory: %zu bytes could not be mapped", bytes);
+        return NULL;
+    }
+    return block;
+}
+
+void soti_map_free(void *block, size_t bytes)
+{
+    if (block != NULL) {
+        munmap(block, bytes);
+    }
+}

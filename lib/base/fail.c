@@ -1,0 +1,61 @@
+/* See fail.h. */
+#include "fail.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MESSAGE_BYTES = 1024 };
+
+static _Thread_local char message[MESSAGE_BYTES];
+
+/* A cut in the middle of a UTF-8 character is moved in front of it. */
+static void trim_partial_character(char *text, size_t n)
+{
+    size_t start = n;
+    while (start > 0 && n - start < 4 && ((unsigned char)text[start - 1] & 0xC0) == 0x80) {
+        start--;
+    }
+    if (start == 0) {
+        return;
+    }
+    unsigned char lead = (unsigned char)text[start - 1];
+    size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    if (length > 1 && start - 1 + length > n) {
+        text[start - 1] = '\0';
+    }
+}
+
+sot_status soti_fail(sot_status status, const char *format, ...)
+{
+    char text[MESSAGE_BYTES]; /* the arguments may point into message */
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (n >= (int)sizeof text) {
+        trim_partial_character(text, sizeof text - 1);
+    }
+    memcpy(message, text, sizeof text);
+    return status;
+}
+
+sot_status soti_fail_in(sot_status status, const char *format, ...)
+{
+    char text[MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return soti_fail(status, "%.*s%s", n, text, message);
+}
+
+const char *soti_fail_message(void)
+{
+    return message;
+}
+
+void soti_fail_clear(void)
+{
+    message[0] = '\0';
+}

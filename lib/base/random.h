@@ -1,0 +1,15 @@
+/* Counter-based random numbers (Philox4x32-10, Salmon et al., SC 2011): a draw is a function of
+ * (seed, stream, counter) alone, so it depends on no order and no batch, and a GPU can make the
+ * same one. */
+#ifndef SOTI_BASE_RANDOM_H
+#define SOTI_BASE_RANDOM_H
+
+#include <stdint.h>
+
+/* Four independent 32-bit words. Key: seed; counter words: counter low, high, stream low, high. */
+void soti_random_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t words[4]);
+
+/* Uniform in [0, 1), a multiple of 2^-24, from the block's first word. */
+float soti_random_uniform(uint64_t seed, uint64_t stream, uint64_t counter);
+
+#endif

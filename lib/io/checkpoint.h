@@ -1,0 +1,65 @@
+/* A model as it lies in its files, whatever their format: dimensions, named tensors, tokenizer.
+ * GGUF, Hugging Face directories and random: models all end here; lib/model/ starts here.
+ * Tensor names are Hugging Face's ("model.layers.7.mlp.up_proj.weight") in every format. */
+#ifndef SOTI_IO_CHECKPOINT_H
+#define SOTI_IO_CHECKPOINT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/shape.h"
+#include "io/filemap.h"
+#include "io/vocabulary.h"
+#include "sot/status.h"
+
+enum { SOTI_TYPE_F16 = 1, SOTI_TYPE_BF16 = 2, SOTI_TYPE_F32 = 3 };
+
+typedef struct soti_tensor {
+    char *name;          /* canonical */
+    const char *file;    /* path for messages, borrowed from the checkpoint */
+    const uint8_t *data; /* in a map; any alignment */
+    uint64_t bytes;
+    uint32_t type;       /* SOTI_TYPE_* */
+    uint32_t n_dims;     /* 1 or 2 */
+    uint64_t dims[2];    /* row-major: (rows, columns); (n) for one dimension */
+} soti_tensor;
+
+typedef struct soti_checkpoint {
+    char *path;
+    soti_shape shape;      /* checked: every number in range, products do not overflow */
+    uint32_t n_ctx_train;  /* 0: not stated */
+    uint32_t tied_output;  /* 1: the embedding is the output matrix */
+    int32_t bos_id, eos_id; /* -1: none */
+    char *name;            /* "" if none */
+    char *conversation;    /* "vicuna" …, "none": no sign in the files */
+    soti_filemap *maps;    /* (n_maps) */
+    size_t n_maps;
+    soti_tensor *tensors;  /* (n_tensors), sorted by name, names distinct, data inside maps */
+    size_t n_tensors;
+    soti_vocabulary vocabulary; /* n_pieces 0: the files have no tokenizer */
+    void *owned;           /* random: the generated weights */
+    size_t owned_bytes;
+} soti_checkpoint;
+
+/* Opens whatever path names and checks all that can be checked without reading the weights: every
+ * tensor a LLaMA of this shape needs is there with its exact dimensions, none twice, none
+ * overlapping another, all inside their file.
+ * progress is called while random weights are made. *out is zeroed on failure.
+ * Returns IO, FORMAT, UNSUPPORTED, MEMORY, CANCELLED. */
+sot_status soti_checkpoint_open(const char *path, const soti_log *log, sot_progress_fn progress,
+                                void *user, soti_checkpoint *out);
+
+/* The tensor of that canonical name, or NULL. */
+const soti_tensor *soti_checkpoint_find(const soti_checkpoint *checkpoint, const char *name);
+void soti_checkpoint_close(soti_checkpoint *checkpoint);
+
+/* ---- for the readers (gguf.c, huggingface.c, random_model.c) ---- */
+
+/* Each fills a zeroed checkpoint; the caller closes it on failure too. */
+sot_status soti_gguf_read(const char *path, const soti_log *log, soti_checkpoint *out);
+sot_status soti_huggingface_read(const char *path, const soti_log *log, soti_checkpoint *out);
+sot_status soti_random_model_read(const char *spec, sot_progress_fn progress, void *user,
+                                  soti_checkpoint *out);
+
+#endif
