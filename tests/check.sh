@@ -1,10 +1,58 @@
 #!/bin/sh
-# Installs what is missing, builds into build/, runs all tests. Usage: sh tests/check.sh
+# Installs what is missing, builds, and runs all tests.
+# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan; default: all of them
+#   release  gcc, build/, every test      clang  clang 14, build-clang/, every test
+#   asan     address and undefined-behaviour sanitizers, every test
+#   tsan     thread sanitizer, the tests that use threads
 set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
+
+stages=${*:-release clang asan tsan}
+for stage in $stages; do
+    case $stage in
+    release | clang | asan | tsan) ;;
+    *)
+        echo "check.sh: no stage is named '$stage'; there are release, clang, asan and tsan" >&2
+        exit 2
+        ;;
+    esac
+done
 need_packages $BUILD_PACKAGES $TEST_PACKAGES
 
-cmake --preset release >/dev/null
-cmake --build --preset release -j "$(nproc)"
-ctest --preset release -j "$(nproc)"
+jobs=$(nproc)
+[ -d "${SOT_SHARED_DIR:-../shared}" ] ||
+    echo "NOTE: no folder ${SOT_SHARED_DIR:-../shared}: tests that need its data will be skipped"
+
+# build_and_test PRESET FOLDER CMAKE-ARGUMENTS -- CTEST-ARGUMENTS
+build_and_test() {
+    preset=$1
+    folder=$2
+    shift 2
+    arguments=
+    while [ "$1" != -- ]; do
+        arguments="$arguments $1"
+        shift
+    done
+    shift
+    # shellcheck disable=SC2086
+    cmake --preset "$preset" -B "$folder" -DSOT_TESTS=ON -DSOT_EXAMPLES=ON $arguments >/dev/null
+    cmake --build "$folder" -j "$jobs" -- --no-print-directory -s
+    ctest --test-dir "$folder" -j "$jobs" --output-on-failure --no-tests=error "$@"
+}
+
+for stage in $stages; do
+    echo "== $stage"
+    began=$(date +%s)
+    case $stage in
+    release) build_and_test release build -- ;;
+    clang) CC=clang-14 build_and_test release build-clang -DCMAKE_C_COMPILER=clang-14 -- ;;
+    asan)
+        ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
+            UBSAN_OPTIONS=print_stacktrace=1 build_and_test asan build-asan --
+        ;;
+    tsan) build_and_test tsan build-tsan -- -R 'pool|threads|session|backend|sot_command' ;;
+    esac
+    echo "== $stage passed in $(($(date +%s) - began)) s"
+done
+echo "check.sh: passed: $stages"

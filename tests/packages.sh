@@ -1,5 +1,5 @@
 # Sourced by check.sh and demo.sh: Debian packages, installed where this may be done, named where not.
-BUILD_PACKAGES="gcc g++ cmake make ninja-build pkg-config libpcre2-dev libjansson-dev"
+BUILD_PACKAGES="gcc g++ make cmake pkg-config libpcre2-dev libjansson-dev"
 TEST_PACKAGES="libcmocka-dev python3 clang-14 libclang-rt-14-dev"
 
 need_packages() {
