@@ -154,8 +154,10 @@ enum { SOT_STAGE_NORMAL = 1, SOT_STAGE_SKELETON = 2, SOT_STAGE_EXPAND = 3 };
 
 enum {
     SOT_EVENT_STAGE = 1,     /* a stage begins: stage */
-    SOT_EVENT_TEXT = 2,      /* normal answer or skeleton grew by text */
-    SOT_EVENT_POINT = 3,     /* the skeleton was parsed: one event per point, text = its outline */
+    SOT_EVENT_TEXT = 2,      /* normal answer or skeleton grew by text; a skeleton's first text is
+                                its partial answer, so that all make sot_points_source */
+    SOT_EVENT_POINT = 3,     /* the skeleton was parsed: one event per point, index = its number as
+                                written, text = its outline */
     SOT_EVENT_EXPANSION = 4, /* the expansion of point i_point grew by text */
     SOT_EVENT_POINT_END = 5, /* the expansion of point i_point ended: finish */
     SOT_EVENT_PREFILL = 6    /* n_done of n_total prompt tokens are computed */
@@ -170,6 +172,7 @@ typedef struct sot_event {
     size_t text_size;      /* bytes; text is also NUL-terminated */
     uint32_t finish;       /* SOT_FINISH_* */
     uint32_t n_done, n_total;
+    const char *index;     /* SOT_EVENT_POINT: "3", as sot_points_index; otherwise NULL */
 } sot_event;
 
 /* Called from the thread that runs the call. Non-zero stops it as sot_session_cancel does. */
