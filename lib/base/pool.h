@@ -1,5 +1,8 @@
 /* A fixed set of threads that run one function together and wait for each other at its end. The
- * calling thread is thread 0, so a pool of one starts no thread. One run at a time per pool. */
+ * calling thread is thread 0, so a pool of one starts no thread. One run at a time per pool.
+ *
+ * fn runs in the default floating-point environment on every thread, the caller's included, whose
+ * own is put back: a host that rounds otherwise or flushes subnormals must not change a result. */
 #ifndef SOTI_BASE_POOL_H
 #define SOTI_BASE_POOL_H
 
@@ -24,6 +27,9 @@ uint32_t soti_pool_size(const soti_pool *pool);
 /* Runs fn once on every thread; all their writes are visible when it returns. Workers block all
  * signals, spin briefly between runs, then sleep. */
 void soti_pool_run(soti_pool *pool, soti_pool_fn fn, void *context);
+
+/* fn(context, 0, 1) on the calling thread alone, for work too small to wake anybody. */
+void soti_pool_run_here(soti_pool_fn fn, void *context);
 
 /* The share [*first, *end) of n items in blocks of grain items that thread i of n_threads takes. */
 static inline void soti_pool_share(size_t n, size_t grain, uint32_t i_thread, uint32_t n_threads,
