@@ -18,8 +18,8 @@ typedef struct soti_point {
 struct sot_points {
     soti_point *points; /* (n_points) */
     size_t n_points;
-    size_t n_dropped;   /* distinct points over the cap */
-    char *source;       /* the response, ill-formed bytes as U+FFFD */
+    size_t n_dropped; /* distinct points over the cap */
+    char *source;     /* the response, ill-formed bytes as U+FFFD */
     size_t source_size;
 };
 
