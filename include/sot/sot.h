@@ -179,10 +179,12 @@ typedef struct sot_event {
 typedef int32_t (*sot_event_fn)(const sot_event *event, void *user);
 
 /* A conversation template of the caller's own. The prompt of a round is
- *   user_tag question user_end assistant_tag answer assistant_end
+ *   user_tag question user_end assistant_tag answer_gap answer assistant_end
  * and a system message, where one is given, goes in front as system_tag message system_end, inside
- * the first user turn (behind its user_tag). Control pieces such as </s> are read as themselves in
- * these strings, and never in questions and answers. NULL is the empty string. */
+ * the first user turn (behind its user_tag). The last round ends with assistant_tag and what the
+ * prompt template makes the answer begin with; answer_gap goes before complete answers only, those
+ * of the history, where they do not begin with it themselves. Control pieces such as </s> are read
+ * as themselves in these strings, and never in questions and answers. NULL is the empty string. */
 typedef struct sot_conversation {
     uint32_t struct_size;
     uint32_t flags;            /* none defined yet; 0 */
@@ -193,14 +195,15 @@ typedef struct sot_conversation {
     const char *system_tag;
     const char *system_end;
     const char *stop;          /* a stop string or a control piece that ends the turn, or NULL */
+    const char *answer_gap;    /* " " */
 } sot_conversation;
 #define SOT_CONVERSATION_INIT SOT_STRUCT_INIT(sot_conversation)
 SOT_API void sot_conversation_init(sot_conversation *conversation);
 
-/* Prompt templates of the caller's own (paper Prompts 1-3). skeleton must have {request}; point
- * must have {request}, {outline}, {point} and {point_outline}. "[ROLESWITCHING assistant:]" ends
- * the user's part; what follows is the partial answer that the model continues. NULL: the paper's
- * two-shot wording. */
+/* Prompt templates of the caller's own (paper Prompts 1-3). skeleton must have {request} and none of
+ * the others; point must have {request}, {outline}, {point} and {point_outline}. Other braces are
+ * plain text. "[ROLESWITCHING assistant:]", at most once, ends the user's part; what follows is the
+ * partial answer that the model continues. NULL: the paper's two-shot wording. */
 typedef struct sot_prompts {
     uint32_t struct_size;
     uint32_t flags; /* none defined yet; 0 */
@@ -319,6 +322,7 @@ SOT_API sot_status sot_expand_batch(sot_session *session, const char *question,
 SOT_API sot_status sot_points_parse(const char *text, size_t text_size, uint32_t max_points,
                                     sot_points **out);
 
+/* What was parsed; strings are borrowed, NULL and size 0 when i is out of range. Since 0.1. */
 SOT_API size_t sot_points_count(const sot_points *points);
 SOT_API size_t sot_points_dropped(const sot_points *points);              /* over the cap */
 SOT_API const char *sot_points_index(const sot_points *points, size_t i); /* "3" */

@@ -18,18 +18,30 @@ typedef struct soti_request {
     size_t constant;     /* bytes of user before the first thing filled in */
 } soti_request;
 
-typedef struct soti_prompt_values { /* NULL where the template has no such placeholder */
-    const char *request;
-    const char *outline;
-    const char *point;
-    const char *point_outline;
+/* Bytes that may hold NUL, as generated text does. */
+typedef struct soti_text {
+    const char *data; /* may be NULL where size is 0 */
+    size_t size;
+} soti_text;
+
+typedef struct soti_prompt_values { /* empty where the template has no such placeholder */
+    soti_text request;
+    soti_text outline;
+    soti_text point;
+    soti_text point_outline;
 } soti_prompt_values;
 
-/* Checks that a template has its placeholders and at most one role switch, to "assistant".
- * what: "skeleton" or "point". Returns ARGUMENT, naming template and placeholder. */
-sot_status soti_prompt_check(const char *what, const char *text);
+typedef enum soti_prompt_kind { SOTI_PROMPT_SKELETON, SOTI_PROMPT_POINT } soti_prompt_kind;
 
-/* Returns MEMORY. *out was zeroed by the caller, who frees it. */
+/* Checks that a template has the placeholders of its kind ({request}; for a point also {outline},
+ * {point}, {point_outline}), none that its kind cannot fill, and at most one role switch, to the
+ * assistant. Other braces and brackets are plain text: prompts contain code. Returns ARGUMENT,
+ * naming template and placeholder. */
+sot_status soti_prompt_check(soti_prompt_kind kind, const char *text);
+
+/* Fills a checked template. What stands before "[ROLESWITCHING assistant:]" becomes the user's part
+ * and what follows the partial answer, both byte for byte; without it the partial answer is empty.
+ * Returns MEMORY. *out was zeroed by the caller, who frees it, also after a failure. */
 sot_status soti_prompt_fill(const char *text, const soti_prompt_values *values, soti_request *out);
 void soti_request_free(soti_request *request);
 
