@@ -31,12 +31,12 @@ typedef struct soti_work {
     soti_sequence *sequence;
     const int32_t *tokens; /* (n_tokens) to feed, n_tokens > 0 */
     uint32_t n_tokens;
-    uint32_t want_pick;    /* 1: choose a token behind the last one by pick (i_logit is the engine's) */
-    soti_pick pick;
-    float *logits;         /* (n_vocab) copied out behind the last token, or NULL */
+    uint32_t want_pick; /* 1: choose a token behind the last one */
+    soti_pick pick;     /* how; i_logit is the engine's */
+    float *logits;      /* (n_vocab) copied out behind the last token, or NULL */
     /* out */
-    uint32_t n_taken;      /* tokens fed in this step */
-    uint32_t has_picked;   /* 1: picked is valid */
+    uint32_t n_taken;    /* tokens fed in this step */
+    uint32_t has_picked; /* 1: picked is valid */
     int32_t picked;
 } soti_work;
 
@@ -46,8 +46,10 @@ sot_status soti_engine_create(sot_model *model, const soti_engine_params *params
 void soti_engine_free(soti_engine *engine);
 
 /* One pass over the weights. cancel (may be NULL) is looked at between layers: CANCELLED then, and
- * no sequence has advanced. Returns CONTEXT_FULL before computing anything if an item's sequence
- * cannot get the pages for what would be taken: the sentence and *i_failed say which item. DEVICE. */
+ * no sequence has advanced. Returns ARGUMENT (more items than max_batch, an item without tokens, a
+ * token outside the vocabulary); CONTEXT_FULL before computing anything if an item's sequence
+ * cannot get the pages for what would be taken: the sentence and *i_failed (may be NULL) say which
+ * item; DEVICE. */
 sot_status soti_engine_step(soti_engine *engine, soti_work *items, uint32_t n_items,
                             const atomic_int *cancel, uint32_t *i_failed);
 

@@ -38,18 +38,20 @@ sot_status soti_sequence_fork(soti_kv *kv, const soti_sequence *parent, uint32_t
                               soti_sequence **out);
 void soti_sequence_free(soti_kv *kv, soti_sequence *sequence); /* NULL: nothing */
 
-/* Forgets the positions from n_tokens on; n_tokens <= length. */
+/* Forgets the positions from n_tokens on and gives back the pages behind them, reserved ones too;
+ * n_tokens <= length. */
 void soti_sequence_truncate(soti_kv *kv, soti_sequence *sequence, uint32_t n_tokens);
 
-/* Gets pages for positions up to length + n_tokens. Returns CONTEXT_FULL (of table or pool: the
- * sentence says which); what was got stays reserved for the sequence. */
+/* Gets pages for positions up to length + n_tokens; a partly filled page that others hold too (a
+ * truncated sequence has such) is copied first. Returns CONTEXT_FULL (of table or pool: the
+ * sentence says which), or the copy's failure; what was got stays reserved for the sequence. */
 sot_status soti_sequence_reserve(soti_kv *kv, soti_sequence *sequence, uint32_t n_tokens);
 
 /* After a step: n_tokens reserved positions are now written. */
 void soti_sequence_advance(soti_sequence *sequence, uint32_t n_tokens);
 
-uint32_t soti_sequence_length(const soti_sequence *sequence);        /* written positions */
-const uint32_t *soti_sequence_pages(const soti_sequence *sequence);  /* (n_pages) */
+uint32_t soti_sequence_length(const soti_sequence *sequence);       /* written positions */
+const uint32_t *soti_sequence_pages(const soti_sequence *sequence); /* (n_pages) */
 uint32_t soti_sequence_page_count(const soti_sequence *sequence);
 /* Leading pages that a and b have in common, all of them full in both. */
 uint32_t soti_sequence_shared_pages(const soti_sequence *a, const soti_sequence *b);
@@ -59,5 +61,6 @@ uint32_t soti_kv_free_pages(const soti_kv *kv);
 uint32_t soti_kv_peak_pages(const soti_kv *kv); /* most pages in use at once since the last reset */
 void soti_kv_reset_peak(soti_kv *kv);
 uint32_t soti_kv_references(const soti_kv *kv, uint32_t page);
+uint64_t soti_kv_bytes(const soti_kv *kv); /* reserved by the bookkeeping */
 
 #endif

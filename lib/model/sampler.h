@@ -21,7 +21,8 @@ typedef struct soti_sampler {
     uint64_t stream;
 } soti_sampler;
 
-/* Refuses NaN, negative temperature or penalty, top_p over 1, naming the field. Returns ARGUMENT. */
+/* Refuses NaN, infinity, negative temperature or penalty, top_p over 1, naming the field. Returns
+ * ARGUMENT. */
 sot_status soti_sampler_init(soti_sampler *sampler, const soti_sampler_params *params,
                              uint64_t stream);
 

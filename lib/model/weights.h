@@ -12,7 +12,7 @@ typedef struct soti_weight_set {
     float *norms;               /* (2 * n_layer + 1, d_model) */
     uint16_t *converted;        /* converted matrices, mapped memory, or NULL */
     size_t converted_bytes;
-    uint64_t weight_bytes;      /* one decode step reads them: every matrix but the embedding's rows */
+    uint64_t weight_bytes; /* a decode step reads them: all matrices but an untied embedding */
     uint64_t n_parameters;
 } soti_weight_set;
 
