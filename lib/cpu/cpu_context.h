@@ -1,0 +1,150 @@
+/* What a CPU context holds, and the functions of lib/cpu/ that work on it. The table of functions
+ * is in cpu_backend.c; start there.
+ *
+ * Pages: one mapping, touched only where positions are written. i_layer outermost, so that a
+ * layer's pass stays within its own part:
+ *
+ *   layer 0                          layer 1
+ *   | page 0 | page 1 | ... page n-1 | page 0 | ...
+ *   '--.-----'
+ *      | K head 0 | K head 1 | ... | V head 0 | V head 1 | ...
+ *      '----.-----'
+ *           | position 0: d_head FP16 | position 1 | ... | position 15 |
+ *
+ * One head of one page is a (16, d_head) matrix, which the product kernel reads as weights. */
+#ifndef SOTI_CPU_CPU_CONTEXT_H
+#define SOTI_CPU_CPU_CONTEXT_H
+
+#include <stdatomic.h>
+
+#include "backend/backend.h"
+#include "base/pool.h"
+#include "cpu/cpu_kernels.h"
+
+enum {
+    SOTI_CPU_UNIT_OUT = 16,  /* weight rows of one unit of work */
+    SOTI_CPU_TILE_ROWS = 32, /* rows that pass over a unit together: their activations fit in L2 */
+    SOTI_CPU_SPAN_ROWS = 16, /* rows of one unit of attention */
+    SOTI_CPU_BLOCKS_MAX = 16
+};
+
+struct soti_device {
+    soti_log log;
+};
+
+struct soti_device_weights {
+    soti_shape shape;
+    soti_weights view; /* arrays borrowed */
+};
+
+/* Rows of one group that one thread attends for together, one key/value head at a time. */
+typedef struct soti_cpu_span {
+    uint32_t first_row;
+    uint32_t n_rows;
+    uint32_t n_shared_pages;
+} soti_cpu_span;
+
+typedef struct soti_cpu_candidate {
+    float value;
+    uint32_t id;
+} soti_cpu_candidate;
+
+/* Each thread's own. n_queries = SPAN_ROWS * n_head / n_kv */
+typedef struct soti_cpu_scratch {
+    float *tiles;                   /* (2, TILE_ROWS, UNIT_OUT) */
+    float *queries;                 /* (n_queries, d_head) */
+    float *scores;                  /* (n_queries, SOTI_PAGE_TOKENS) */
+    float *values;                  /* (SOTI_PAGE_TOKENS, d_head) */
+    soti_softmax *states;           /* (n_queries) */
+    soti_cpu_candidate *candidates; /* (n_vocab) */
+} soti_cpu_scratch;
+
+struct soti_context {
+    soti_shape shape;
+    soti_weights view;
+    soti_context_params params;
+    const soti_cpu_kernels *kernels;
+    soti_pool *pool;
+    soti_rows rows; /* the current batch */
+
+    /* Activations: rows padded so that neighbours fall into different cache sets. */
+    size_t model_stride, head_stride, ff_stride, vocab_stride;
+    float *x;        /* (n_rows_max, d_model) the residual stream */
+    float *normed;   /* (n_rows_max, d_model) */
+    float *q;        /* (n_rows_max, n_head * d_head) */
+    float *attended; /* (n_rows_max, n_head * d_head) */
+    float *hidden;   /* (n_rows_max, d_ff) */
+    float *logits;   /* (n_logits_max, n_vocab) */
+
+    /* Rotary angles, filled up to the largest position seen. */
+    double *frequencies;     /* (d_head / 2) radians per position */
+    float *cosines, *sines;  /* (n_table_max * SOTI_PAGE_TOKENS, d_head / 2) */
+    uint32_t n_angles_ready; /* positions */
+
+    uint16_t *pages;
+    size_t pages_bytes;
+
+    soti_cpu_span *spans; /* (n_rows_max) */
+    uint32_t n_spans;
+    atomic_uint next_unit; /* of what threads take one by one */
+
+    soti_cpu_scratch *scratch;         /* (n_threads) */
+    void *blocks[SOTI_CPU_BLOCKS_MAX]; /* what the arrays above lie in */
+    uint32_t n_blocks;
+    uint32_t is_short; /* a reservation has failed */
+    uint64_t bytes;    /* of all of it */
+};
+
+/* cpu_context.c */
+sot_status soti_cpu_context_create(soti_device_weights *weights, const soti_context_params *params,
+                                   soti_context **out);
+void soti_cpu_context_free(soti_context *context);
+sot_status soti_cpu_batch_begin(soti_context *context, const soti_rows *rows);
+sot_status soti_cpu_page_copy(soti_context *context, uint32_t to_page, uint32_t from_page,
+                              uint32_t n_tokens);
+
+/* A head of a page: (SOTI_PAGE_TOKENS, d_head). i_value 0: keys, 1: values. */
+static inline uint16_t *soti_cpu_page(const soti_context *context, uint32_t i_layer, uint32_t page,
+                                      uint32_t i_value, uint32_t i_kv)
+{
+    const soti_shape *shape = &context->shape;
+    size_t i_page = (size_t)i_layer * context->params.n_pages + page;
+    size_t i_head = (i_page * 2 + i_value) * shape->n_kv + i_kv;
+    return context->pages + i_head * SOTI_PAGE_TOKENS * shape->d_head;
+}
+
+/* The page table of a row. */
+static inline const uint32_t *soti_cpu_table(const soti_context *context, uint32_t i_row)
+{
+    const soti_rows *rows = &context->rows;
+    return rows->page_tables + (size_t)rows->sequences[i_row] * rows->table_stride;
+}
+
+/* cpu_stages.c */
+sot_status soti_cpu_embed(soti_context *context);
+sot_status soti_cpu_qkv(soti_context *context, uint32_t i_layer);
+sot_status soti_cpu_attention_output(soti_context *context, uint32_t i_layer);
+sot_status soti_cpu_gate_up(soti_context *context, uint32_t i_layer);
+sot_status soti_cpu_down(soti_context *context, uint32_t i_layer);
+sot_status soti_cpu_logits(soti_context *context);
+
+/* cpu_attention.c */
+void soti_cpu_attention_plan(soti_context *context); /* spans of the current batch */
+sot_status soti_cpu_attention(soti_context *context, uint32_t i_layer);
+
+/* cpu_rope.c */
+void soti_cpu_rope_frequencies(const soti_shape *shape, double *frequencies);
+void soti_cpu_rope_prepare(soti_context *context, uint32_t n_positions);
+/* Turns n pairs, from pair i_pair on, of one head at a position: pair i is (first[i * step],
+ * second[i * step]). */
+void soti_cpu_rope_turn(const soti_context *context, uint32_t position, uint32_t i_pair, uint32_t n,
+                        float *first, float *second, uint32_t step);
+
+/* cpu_pick.c */
+sot_status soti_cpu_pick(soti_context *context, const soti_pick *picks, uint32_t n_picks,
+                         int32_t *tokens);
+/* The choice itself: logits (n_vocab) are left as they are. False: no logit is finite. */
+int soti_cpu_pick_one(const float *logits, uint32_t n_vocab, const soti_pick *pick,
+                      soti_cpu_candidate *candidates, int32_t *token);
+
+#endif

@@ -1,0 +1,79 @@
+/* See cpu_isa.h. The compiler's __builtin_cpu_supports asks CPUID and, for the wide registers,
+ * XCR0: a set counts only if the operating system saves its registers. */
+#include "cpu/cpu_isa.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "base/fail.h"
+
+typedef struct isa_entry {
+    const char *name;
+    const soti_cpu_kernels *kernels; /* NULL: another architecture's */
+    bool (*is_supported)(void);
+} isa_entry;
+
+static bool is_always(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+static bool is_avx2(void)
+{
+    unsigned eax;
+    unsigned ebx;
+    unsigned ecx;
+    unsigned edx;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#define AVX2_ENTRY                                                                                 \
+    {                                                                                              \
+        "avx2", &soti_cpu_kernels_avx2, is_avx2                                                    \
+    }
+#else
+#define AVX2_ENTRY                                                                                 \
+    {                                                                                              \
+        "avx2", NULL, is_always                                                                    \
+    }
+#endif
+
+/* Best first. */
+static const isa_entry entries[] = {
+    AVX2_ENTRY,
+    {"portable", &soti_cpu_kernels_portable, is_always},
+};
+
+enum { N_ENTRIES = sizeof entries / sizeof entries[0] };
+
+const char *soti_cpu_isa_name(uint32_t i)
+{
+    return i < N_ENTRIES ? entries[i].name : NULL;
+}
+
+sot_status soti_cpu_isa_select(const char *name, const soti_cpu_kernels **out)
+{
+    bool is_any = name == NULL || name[0] == '\0' || strcmp(name, "auto") == 0;
+    *out = NULL;
+    for (uint32_t i = 0; i < N_ENTRIES; i++) {
+        if (!is_any && strcmp(name, entries[i].name) != 0) {
+            continue;
+        }
+        if (entries[i].kernels != NULL && entries[i].is_supported()) {
+            *out = entries[i].kernels;
+            return SOT_OK;
+        }
+        if (!is_any) {
+            return soti_fail(SOT_ERR_UNSUPPORTED, "this machine cannot run instruction set \"%s\"",
+                             name);
+        }
+    }
+    return soti_fail(SOT_ERR_UNSUPPORTED,
+                     "instruction set \"%s\" is not known: \"auto\", \"avx2\" and \"portable\" are",
+                     name);
+}

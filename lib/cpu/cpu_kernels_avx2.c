@@ -1,0 +1,284 @@
+/* The kernels for AVX2 with FMA and F16C. Every sum runs in the eight lanes of one register, in
+ * order of k, and ends in the same tree; blocks of rows and weight rows only change how many such
+ * registers are busy at once. Tails are loaded under a mask and take the same path as full
+ * registers. */
+#include "cpu/cpu_kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+enum { LANES = 8 };
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* The first n of eight lanes. */
+INLINE __m256i lane_mask(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE __m256 load_halves(const uint16_t *in)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)in));
+}
+
+INLINE __m256 load_some_halves(const uint16_t *in, size_t n)
+{
+    uint16_t some[LANES] = {0};
+    memcpy(some, in, n * sizeof some[0]);
+    return load_halves(some);
+}
+
+INLINE float sum_lanes(__m256 lanes)
+{
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* e^x with a relative error below 2 units in the last place (2.4e-7) for -87.3 <= x <= 88.3; below,
+ * 0; above, e^88.3. NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor polynomial of
+ * degree 7 in r, whose remainder is under 2^-27. */
+INLINE __m256 exp_lanes(__m256 x)
+{
+    const __m256 low = _mm256_set1_ps(-87.3f);
+    __m256 is_zero = _mm256_cmp_ps(x, low, _CMP_LT_OQ);
+    x = _mm256_min_ps(_mm256_set1_ps(88.3f), x); /* the second operand if one is NaN */
+    x = _mm256_max_ps(low, x);
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)),
+                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.62e4p-1f), x);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.7f7d1cp-20f), r);
+    __m256 p = _mm256_set1_ps(1.0f / 5040);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 720));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 120));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 24));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 6));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    __m256 power = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+    __m256 is_nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    return _mm256_blendv_ps(_mm256_andnot_ps(is_zero, power), x, is_nan);
+}
+
+/* n_rows and n_out are constants where this is called, so the sums stay in registers. */
+INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t x_stride,
+                          float *out, size_t out_stride, const int n_rows, const int n_out)
+{
+    __m256 sums[4][4];
+    for (int r = 0; r < n_rows; r++) {
+        for (int i = 0; i < n_out; i++) {
+            sums[r][i] = _mm256_setzero_ps();
+        }
+    }
+    size_t k = 0;
+    for (; k + LANES <= n_in; k += LANES) {
+        __m256 weights[4];
+        for (int i = 0; i < n_out; i++) {
+            weights[i] = load_halves(w + (size_t)i * n_in + k);
+        }
+        for (int r = 0; r < n_rows; r++) {
+            __m256 values = _mm256_loadu_ps(x + (size_t)r * x_stride + k);
+            for (int i = 0; i < n_out; i++) {
+                sums[r][i] = _mm256_fmadd_ps(weights[i], values, sums[r][i]);
+            }
+        }
+    }
+    if (k < n_in) {
+        __m256i mask = lane_mask(n_in - k);
+        for (int i = 0; i < n_out; i++) {
+            __m256 weights = load_some_halves(w + (size_t)i * n_in + k, n_in - k);
+            for (int r = 0; r < n_rows; r++) {
+                __m256 values = _mm256_maskload_ps(x + (size_t)r * x_stride + k, mask);
+                sums[r][i] = _mm256_fmadd_ps(weights, values, sums[r][i]);
+            }
+        }
+    }
+    for (int r = 0; r < n_rows; r++) {
+        for (int i = 0; i < n_out; i++) {
+            out[(size_t)r * out_stride + (size_t)i] = sum_lanes(sums[r][i]);
+        }
+    }
+}
+
+/* All rows against n_out weight rows; the blocks are what fits into sixteen registers. */
+INLINE void product_rows(const uint16_t *w, size_t n_in, const float *x, size_t x_stride,
+                         size_t n_rows, float *out, size_t out_stride, const int n_out)
+{
+    size_t r = 0;
+    for (; r + 4 <= n_rows; r += 4) {
+        product_block(w, n_in, x + r * x_stride, x_stride, out + r * out_stride, out_stride, 4,
+                      n_out);
+    }
+    x += r * x_stride;
+    out += r * out_stride;
+    switch (n_rows - r) {
+    case 3:
+        product_block(w, n_in, x, x_stride, out, out_stride, 3, n_out);
+        break;
+    case 2:
+        product_block(w, n_in, x, x_stride, out, out_stride, 2, n_out);
+        break;
+    case 1:
+        product_block(w, n_in, x, x_stride, out, out_stride, 1, n_out);
+        break;
+    default:
+        break;
+    }
+}
+
+static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
+                    size_t n_rows, float *out, size_t out_stride)
+{
+    size_t i = 0;
+    if (n_rows < 4) {
+        for (; i + 4 <= n_out; i += 4) {
+            product_rows(w + i * n_in, n_in, x, x_stride, n_rows, out + i, out_stride, 4);
+        }
+    }
+    for (; i + 2 <= n_out; i += 2) {
+        product_rows(w + i * n_in, n_in, x, x_stride, n_rows, out + i, out_stride, 2);
+    }
+    if (i < n_out) {
+        product_rows(w + i * n_in, n_in, x, x_stride, n_rows, out + i, out_stride, 1);
+    }
+}
+
+static void widen(const uint16_t *in, size_t n, float *out)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        _mm256_storeu_ps(out + i, load_halves(in + i));
+    }
+    if (i < n) {
+        _mm256_maskstore_ps(out + i, lane_mask(n - i), load_some_halves(in + i, n - i));
+    }
+}
+
+static void narrow(const float *in, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t n_some = n - i < LANES ? n - i : LANES;
+        uint16_t some[LANES];
+        __m256 values = _mm256_maskload_ps(in + i, lane_mask(n_some));
+        _mm_storeu_si128((__m128i *)(void *)some,
+                         _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        memcpy(out + i, some, n_some * sizeof some[0]);
+    }
+}
+
+static void norm(const float *x, const float *gain, size_t n, float eps, float *out)
+{
+    __m256 squares = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        __m256 values = _mm256_loadu_ps(x + i);
+        squares = _mm256_fmadd_ps(values, values, squares);
+    }
+    if (i < n) {
+        __m256 values = _mm256_maskload_ps(x + i, lane_mask(n - i));
+        squares = _mm256_fmadd_ps(values, values, squares);
+    }
+    float factor = 1.0f / sqrtf(sum_lanes(squares) / (float)n + eps);
+    for (i = 0; i < n; i++) {
+        out[i] = x[i] * factor * gain[i];
+    }
+}
+
+static void swiglu(const float *gate, const float *up, size_t n, float *out)
+{
+    const __m256 one = _mm256_set1_ps(1.0f);
+    for (size_t i = 0; i < n; i += LANES) {
+        __m256i mask = lane_mask(n - i < LANES ? n - i : LANES);
+        __m256 values = _mm256_maskload_ps(gate + i, mask);
+        __m256 powers = exp_lanes(_mm256_sub_ps(_mm256_setzero_ps(), values));
+        __m256 silu = _mm256_div_ps(values, _mm256_add_ps(one, powers));
+        _mm256_maskstore_ps(out + i, mask, _mm256_mul_ps(silu, _mm256_maskload_ps(up + i, mask)));
+    }
+}
+
+/* Lanes behind the n-th hold -infinity: they win no maximum and add exp(-infinity) = 0. */
+static float page_softmax(float *scores, size_t n, soti_softmax *state)
+{
+    const __m256 none = _mm256_set1_ps(-INFINITY);
+    __m256i mask0 = lane_mask(n);
+    __m256i mask1 = lane_mask(n > LANES ? n - LANES : 0);
+    __m256 part0 =
+        _mm256_blendv_ps(none, _mm256_maskload_ps(scores, mask0), _mm256_castsi256_ps(mask0));
+    __m256 part1 = _mm256_blendv_ps(none, _mm256_maskload_ps(scores + LANES, mask1),
+                                    _mm256_castsi256_ps(mask1));
+    __m256 most = _mm256_max_ps(part0, part1);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    float largest = _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+    largest = largest > state->largest ? largest : state->largest;
+
+    __m256 shift = _mm256_set1_ps(largest);
+    part0 = exp_lanes(_mm256_sub_ps(part0, shift));
+    part1 = exp_lanes(_mm256_sub_ps(part1, shift));
+    _mm256_maskstore_ps(scores, mask0, part0);
+    _mm256_maskstore_ps(scores + LANES, mask1, part1);
+    float factor = _mm256_cvtss_f32(exp_lanes(_mm256_set1_ps(state->largest - largest)));
+    state->largest = largest;
+    state->sum = state->sum * factor + sum_lanes(_mm256_add_ps(part0, part1));
+    return factor;
+}
+
+/* n_parts registers of the sum, all n positions. */
+INLINE void add_values(const float *weights, size_t n, const float *values, size_t d_head,
+                       float factor, float *sum, const int n_parts)
+{
+    __m256 parts[8];
+    for (int p = 0; p < n_parts; p++) {
+        parts[p] = _mm256_mul_ps(_mm256_loadu_ps(sum + LANES * p), _mm256_set1_ps(factor));
+    }
+    for (size_t j = 0; j < n; j++) {
+        __m256 weight = _mm256_broadcast_ss(weights + j);
+        for (int p = 0; p < n_parts; p++) {
+            parts[p] =
+                _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + j * d_head + LANES * p), parts[p]);
+        }
+    }
+    for (int p = 0; p < n_parts; p++) {
+        _mm256_storeu_ps(sum + LANES * p, parts[p]);
+    }
+}
+
+static void page_values(const float *weights, size_t n, const float *values, size_t d_head,
+                        float factor, float *sum)
+{
+    size_t i = 0;
+    for (; i + 8 * LANES <= d_head; i += 8 * LANES) {
+        add_values(weights, n, values + i, d_head, factor, sum + i, 8);
+    }
+    for (; i + LANES <= d_head; i += LANES) {
+        add_values(weights, n, values + i, d_head, factor, sum + i, 1);
+    }
+    if (i < d_head) {
+        __m256i mask = lane_mask(d_head - i);
+        __m256 part = _mm256_mul_ps(_mm256_maskload_ps(sum + i, mask), _mm256_set1_ps(factor));
+        for (size_t j = 0; j < n; j++) {
+            part = _mm256_fmadd_ps(_mm256_broadcast_ss(weights + j),
+                                   _mm256_maskload_ps(values + j * d_head + i, mask), part);
+        }
+        _mm256_maskstore_ps(sum + i, mask, part);
+    }
+}
+
+const soti_cpu_kernels soti_cpu_kernels_avx2 = {
+    .isa = "avx2",
+    .product = product,
+    .norm = norm,
+    .swiglu = swiglu,
+    .widen = widen,
+    .narrow = narrow,
+    .page_softmax = page_softmax,
+    .page_values = page_values,
+};
+
+#endif

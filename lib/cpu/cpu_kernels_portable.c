@@ -1,0 +1,146 @@
+/* The kernels in plain C. Sums run in LANES parallel parts that a compiler can keep in vector
+ * registers; multiplication and addition are rounded separately everywhere (no contraction), so
+ * vectorised bodies and scalar tails agree bit for bit. */
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "cpu/cpu_kernels.h"
+
+enum {
+    LANES = 8,
+    CHUNK = 256, /* weights widened at once; a multiple of LANES */
+    ROWS = 16    /* rows served by one widened chunk */
+};
+
+/* soti_half_to_float without branches, so that loops over it vectorise. */
+static inline float half_value(uint16_t half)
+{
+    uint32_t magnitude = half & 0x7FFFu;
+    float subnormal = (float)(int32_t)magnitude * 0x1p-24f;
+    uint32_t small;
+    memcpy(&small, &subnormal, sizeof small);
+    uint32_t bits = (magnitude << 13) + (magnitude >= 0x7C00u ? 224u << 23 : 112u << 23);
+    bits = (magnitude < 0x400u ? small : bits) | (uint32_t)(half & 0x8000u) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void widen(const uint16_t *in, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = half_value(in[i]);
+    }
+}
+
+static void narrow(const float *in, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = soti_half_from_float(in[i]);
+    }
+}
+
+static float sum_lanes(const float lanes[LANES])
+{
+    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
+           ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+/* lanes[j] += a[i] * b[i] for every i with i % LANES == j, in order. */
+static void add_products(const float *a, const float *b, size_t n, float lanes[LANES])
+{
+    float sums[LANES];
+    memcpy(sums, lanes, sizeof sums);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t j = 0; j < LANES; j++) {
+            sums[j] += a[i + j] * b[i + j];
+        }
+    }
+    for (size_t j = 0; i + j < n; j++) {
+        sums[j] += a[i + j] * b[i + j];
+    }
+    memcpy(lanes, sums, sizeof sums);
+}
+
+static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
+                    size_t n_rows, float *out, size_t out_stride)
+{
+    for (size_t i = 0; i < n_out; i++) {
+        const uint16_t *w_row = w + i * n_in;
+        for (size_t r0 = 0; r0 < n_rows; r0 += ROWS) {
+            size_t n = n_rows - r0 < ROWS ? n_rows - r0 : ROWS;
+            float lanes[ROWS][LANES] = {{0}};
+            for (size_t k = 0; k < n_in; k += CHUNK) {
+                float wide[CHUNK];
+                size_t n_k = n_in - k < CHUNK ? n_in - k : CHUNK;
+                widen(w_row + k, n_k, wide);
+                for (size_t r = 0; r < n; r++) {
+                    add_products(wide, x + (r0 + r) * x_stride + k, n_k, lanes[r]);
+                }
+            }
+            for (size_t r = 0; r < n; r++) {
+                out[(r0 + r) * out_stride + i] = sum_lanes(lanes[r]);
+            }
+        }
+    }
+}
+
+static void norm(const float *x, const float *gain, size_t n, float eps, float *out)
+{
+    float lanes[LANES] = {0};
+    add_products(x, x, n, lanes);
+    float factor = 1.0f / sqrtf(sum_lanes(lanes) / (float)n + eps);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = x[i] * factor * gain[i];
+    }
+}
+
+static void swiglu(const float *gate, const float *up, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+    }
+}
+
+static float page_softmax(float *scores, size_t n, soti_softmax *state)
+{
+    float largest = state->largest;
+    for (size_t j = 0; j < n; j++) {
+        largest = scores[j] > largest ? scores[j] : largest;
+    }
+    float factor = expf(state->largest - largest);
+    float sum = 0;
+    for (size_t j = 0; j < n; j++) {
+        scores[j] = expf(scores[j] - largest);
+        sum += scores[j];
+    }
+    state->largest = largest;
+    state->sum = state->sum * factor + sum;
+    return factor;
+}
+
+static void page_values(const float *weights, size_t n, const float *values, size_t d_head,
+                        float factor, float *sum)
+{
+    for (size_t i = 0; i < d_head; i++) {
+        sum[i] *= factor;
+    }
+    for (size_t j = 0; j < n; j++) {
+        for (size_t i = 0; i < d_head; i++) {
+            sum[i] += weights[j] * values[j * d_head + i];
+        }
+    }
+}
+
+const soti_cpu_kernels soti_cpu_kernels_portable = {
+    .isa = "portable",
+    .product = product,
+    .norm = norm,
+    .swiglu = swiglu,
+    .widen = widen,
+    .narrow = narrow,
+    .page_softmax = page_softmax,
+    .page_values = page_values,
+};
