@@ -23,18 +23,22 @@ typedef struct soti_tokens {
 sot_status soti_tokens_append(soti_tokens *tokens, const int32_t *ids, size_t n);
 void soti_tokens_free(soti_tokens *tokens);
 
-/* Takes the vocabulary over (it is zeroed) on success only. Returns FORMAT (a duplicate piece, byte
- * pieces incomplete …), MEMORY. */
+/* Takes the vocabulary over (it is zeroed) on success only. Returns FORMAT (no pieces, a duplicate,
+ * byte pieces incomplete, neither byte pieces nor an unknown one, an id out of range), MEMORY. */
 sot_status soti_tokenizer_create(soti_vocabulary *vocabulary, soti_tokenizer **out);
 void soti_tokenizer_free(soti_tokenizer *tokenizer);
 
-/* Appends the ids of text to *tokens. flags: SOT_TOKENIZE_*. With SPECIAL, the text is cut at
- * control pieces, and each part is encoded as a text of its own (dummy prefix included), as the
- * LLaMA tokenizer of Transformers does in legacy mode. Time is O(n log n). Returns MEMORY. */
+/* Appends the ids of text to *tokens, which is unchanged on failure. Any bytes will do: one that is
+ * part of no UTF-8 character is read as U+FFFD. flags: SOT_TOKENIZE_*. BOS does nothing where the
+ * vocabulary has none. With SPECIAL, the text is cut at control pieces, and each part is encoded as
+ * a text of its own (dummy prefix included), as the LLaMA tokenizer of Transformers does in legacy
+ * mode. Time is O(n log n). Returns ARGUMENT (4 GiB or more), MEMORY. */
 sot_status soti_tokenizer_encode(const soti_tokenizer *tokenizer, const char *text, size_t size,
                                  uint32_t flags, soti_tokens *tokens);
 
-/* Appends the text of count ids. Returns ARGUMENT (an id out of range), MEMORY. */
+/* Appends the text of count ids to *text, which is unchanged on failure: valid UTF-8, without the
+ * dummy prefix. Control pieces are left out unless flags has SPECIAL. Returns ARGUMENT (an id out of
+ * range), MEMORY. */
 sot_status soti_tokenizer_decode(const soti_tokenizer *tokenizer, const int32_t *ids, size_t count,
                                  uint32_t flags, soti_buffer *text);
 
@@ -54,6 +58,9 @@ typedef struct soti_token_stream {
 } soti_token_stream;
 
 void soti_token_stream_begin(soti_token_stream *stream, const soti_tokenizer *tokenizer);
+
+/* Both append valid UTF-8 to *text; on failure text and stream are unchanged. Return ARGUMENT (an
+ * id out of range), MEMORY. */
 sot_status soti_token_stream_append(soti_token_stream *stream, int32_t id, soti_buffer *text);
 /* At the end: what is held back comes out as U+FFFD. */
 sot_status soti_token_stream_end(soti_token_stream *stream, soti_buffer *text);
