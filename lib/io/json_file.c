@@ -1,0 +1,134 @@
+/* See json_file.h. */
+#include "io/json_file.h"
+
+#include "base/alloc.h"
+#include "base/fail.h"
+#include "io/filemap.h"
+#include "io/path_name.h"
+
+sot_status soti_json_parse(const char *file, const void *data, size_t size, json_t **out)
+{
+    json_error_t error;
+    json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
+    *out = NULL;
+    if (root == NULL) {
+        if (json_error_code(&error) == json_error_out_of_memory) {
+            return soti_fail(SOT_ERR_MEMORY, "%s: out of memory while reading JSON", file);
+        }
+        return soti_fail(SOT_ERR_FORMAT, "%s: line %d, column %d: %s", file, error.line,
+                         error.column, error.text);
+    }
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return soti_fail(SOT_ERR_FORMAT, "%s: expected a JSON object", file);
+    }
+    *out = root;
+    return SOT_OK;
+}
+
+sot_status soti_json_read(const char *folder, const char *name, json_t **out)
+{
+    soti_filemap map;
+    *out = NULL;
+    char *path = soti_path_join(folder, name);
+    if (path == NULL) {
+        return SOT_ERR_MEMORY;
+    }
+    sot_status status = soti_filemap_open(path, &map);
+    if (status == SOT_OK) {
+        status = soti_json_parse(name, map.data, map.size, out);
+        soti_filemap_close(&map);
+    }
+    soti_free(path);
+    return status;
+}
+
+/* *out is NULL for a member that is missing or null. */
+static sot_status find_member(const char *file, const json_t *object, const char *key,
+                              bool required, const json_t **out)
+{
+    *out = json_object_get(object, key);
+    if (json_is_null(*out)) {
+        *out = NULL;
+    }
+    if (*out == NULL && required) {
+        return soti_fail(SOT_ERR_FORMAT, "%s: %s is missing", file, key);
+    }
+    return SOT_OK;
+}
+
+static sot_status fail_type(const char *file, const char *key, const json_t *value,
+                            const char *expected)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object",   [JSON_ARRAY] = "an array",     [JSON_STRING] = "a string",
+        [JSON_INTEGER] = "an integer", [JSON_REAL] = "a real number", [JSON_TRUE] = "true",
+        [JSON_FALSE] = "false",        [JSON_NULL] = "null",
+    };
+    return soti_fail(SOT_ERR_FORMAT, "%s: %s is %s, expected %s", file, key,
+                     names[json_typeof(value)], expected);
+}
+
+sot_status soti_json_get_u32(const char *file, const json_t *object, const char *key, bool required,
+                             uint32_t *out)
+{
+    const json_t *value;
+    RETURN_IF_ERROR(find_member(file, object, key, required, &value));
+    if (value == NULL) {
+        return SOT_OK;
+    }
+    if (!json_is_integer(value)) {
+        return fail_type(file, key, value, "an integer");
+    }
+    json_int_t number = json_integer_value(value);
+    if (number < 0 || number > (json_int_t)UINT32_MAX) {
+        return soti_fail(SOT_ERR_FORMAT, "%s: %s is %lld, expected 0 to 4294967295", file, key,
+                         (long long)number);
+    }
+    *out = (uint32_t)number;
+    return SOT_OK;
+}
+
+sot_status soti_json_get_float(const char *file, const json_t *object, const char *key,
+                               bool required, float *out)
+{
+    const json_t *value;
+    RETURN_IF_ERROR(find_member(file, object, key, required, &value));
+    if (value == NULL) {
+        return SOT_OK;
+    }
+    if (!json_is_number(value)) {
+        return fail_type(file, key, value, "a number");
+    }
+    *out = (float)json_number_value(value);
+    return SOT_OK;
+}
+
+sot_status soti_json_get_bool(const char *file, const json_t *object, const char *key, bool *out)
+{
+    const json_t *value;
+    RETURN_IF_ERROR(find_member(file, object, key, false, &value));
+    if (value == NULL) {
+        return SOT_OK;
+    }
+    if (!json_is_boolean(value)) {
+        return fail_type(file, key, value, "true or false");
+    }
+    *out = json_is_true(value);
+    return SOT_OK;
+}
+
+sot_status soti_json_get_text(const char *file, const json_t *object, const char *key,
+                              bool required, const char **out)
+{
+    const json_t *value;
+    RETURN_IF_ERROR(find_member(file, object, key, required, &value));
+    if (value == NULL) {
+        return SOT_OK;
+    }
+    if (!json_is_string(value)) {
+        return fail_type(file, key, value, "a string");
+    }
+    *out = json_string_value(value);
+    return SOT_OK;
+}
