@@ -48,7 +48,7 @@ sot_status soti_cursor_bytes(soti_cursor *cursor, const char *what, uint64_t n, 
 
 sot_status soti_cursor_u32(soti_cursor *cursor, const char *what, uint32_t *out)
 {
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     RETURN_IF_ERROR(soti_cursor_bytes(cursor, what, 4, &data));
     *out = (uint32_t)load_bits(data, 4);
     return SOT_OK;
@@ -56,7 +56,7 @@ sot_status soti_cursor_u32(soti_cursor *cursor, const char *what, uint32_t *out)
 
 sot_status soti_cursor_u64(soti_cursor *cursor, const char *what, uint64_t *out)
 {
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     RETURN_IF_ERROR(soti_cursor_bytes(cursor, what, 8, &data));
     *out = load_bits(data, 8);
     return SOT_OK;
@@ -65,8 +65,8 @@ sot_status soti_cursor_u64(soti_cursor *cursor, const char *what, uint64_t *out)
 sot_status soti_cursor_string(soti_cursor *cursor, const char *what, const char **text,
                               size_t *size)
 {
-    uint64_t n;
-    const uint8_t *data;
+    uint64_t n = 0;
+    const uint8_t *data = NULL;
     RETURN_IF_ERROR(soti_cursor_u64(cursor, what, &n));
     RETURN_IF_ERROR(soti_cursor_bytes(cursor, what, n, &data));
     *text = (const char *)data;
@@ -130,7 +130,7 @@ static sot_status read_pair(soti_cursor *cursor, soti_gguf_value *out)
     if (out->type != SOTI_GGUF_ARRAY) {
         return read_items(cursor, out->type, 1, out);
     }
-    uint64_t n;
+    uint64_t n = 0;
     RETURN_IF_ERROR(soti_cursor_u32(cursor, "the type of an array's items", &out->item_type));
     RETURN_IF_ERROR(soti_cursor_u64(cursor, "the length of an array", &n));
     return read_items(cursor, out->item_type, n, out);

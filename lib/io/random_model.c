@@ -21,6 +21,7 @@
 #include "io/tensor_names.h"
 
 enum {
+    PREFIX_BYTES = 7,       /* "random:" */
     N_LEVELS = 4096,        /* distinct values of a matrix: 12 random bits each */
     BLOCK_VALUES = 8,       /* made from one 128-bit random block */
     CHUNK_VALUES = 1 << 24, /* between two calls of progress: 32 MiB */
@@ -29,7 +30,6 @@ enum {
     VOCABULARY_MIN = 259
 };
 
-static const char prefix[] = "random:";
 static const char seed_key[] = "?seed=";
 
 typedef struct preset {
@@ -89,7 +89,7 @@ static sot_status parse_dimensions(const char *spec, const char *text, size_t si
         }
         at += i > 0;
         const char *start = at;
-        if (!read_number(&at, UINT32_MAX, &number) || at > text + size) {
+        if (!read_number(&at, UINT32_MAX, &number)) {
             return soti_fail(SOT_ERR_ARGUMENT,
                              "%s: %s is not a number from 1 to %u at \"%s\": the form is "
                              "random:7b, 13b, 33b or random:DIMxLAYERSxHEADSxFFxVOCAB",
@@ -121,7 +121,7 @@ static sot_status parse_seed(const char *spec, const char *text, uint64_t *seed)
 
 static sot_status parse_spec(const char *spec, soti_shape *shape, uint64_t *seed)
 {
-    const char *text = spec + sizeof prefix - 1;
+    const char *text = spec + PREFIX_BYTES;
     const char *query = strchr(text, '?');
     size_t size = query != NULL ? (size_t)(query - text) : strlen(text);
     RETURN_IF_ERROR(parse_seed(spec, query, seed));
@@ -233,31 +233,31 @@ typedef struct filler {
     uint16_t *levels;
 } filler;
 
-static sot_status fill_tensor(filler *filler, size_t i_tensor, uint32_t role, soti_checkpoint *out)
+static sot_status fill_tensor(filler *work, size_t i_tensor, uint32_t role, soti_checkpoint *out)
 {
     const soti_tensor *tensor = &out->tensors[i_tensor];
-    uint16_t *values = (uint16_t *)((uint8_t *)out->owned + (tensor->data - (uint8_t *)out->owned));
+    uint16_t *values = (uint16_t *)out->owned + (tensor->data - (uint8_t *)out->owned) / 2;
     size_t count = tensor->bytes / sizeof *values;
     if (role == SOTI_ROLE_NORM) {
         for (int i = 0; i < N_LEVELS; i++) {
-            filler->levels[i] = soti_half_from_float(1.0f);
+            work->levels[i] = soti_half_from_float(1.0f);
         }
     } else {
-        make_levels(role, &out->shape, tensor->dims[1], filler->levels);
+        make_levels(role, &out->shape, tensor->dims[1], work->levels);
     }
     for (size_t first = 0; first < count; first += CHUNK_VALUES) {
         fill_job job = {
-            .levels = filler->levels,
+            .levels = work->levels,
             .values = values,
             .first = first,
             .n = count - first < CHUNK_VALUES ? count - first : CHUNK_VALUES,
-            .seed = filler->seed,
+            .seed = work->seed,
             .stream = i_tensor,
         };
-        soti_pool_run(filler->pool, fill_share, &job);
-        filler->done_bytes += job.n * sizeof *values;
-        if (filler->progress != NULL &&
-            filler->progress(filler->done_bytes, out->owned_bytes, filler->user) != 0) {
+        soti_pool_run(work->pool, fill_share, &job);
+        work->done_bytes += job.n * sizeof *values;
+        if (work->progress != NULL &&
+            work->progress(work->done_bytes, out->owned_bytes, work->user) != 0) {
             return soti_fail(SOT_ERR_CANCELLED, "%s: cancelled while weights were made", out->path);
         }
     }
@@ -267,16 +267,16 @@ static sot_status fill_tensor(filler *filler, size_t i_tensor, uint32_t role, so
 static sot_status make_weights(soti_checkpoint *out, uint64_t seed, sot_progress_fn progress,
                                void *user)
 {
-    filler filler = {.progress = progress, .user = user, .seed = seed};
-    filler.levels = soti_alloc(N_LEVELS, sizeof *filler.levels);
-    sot_status status = filler.levels != NULL ? soti_pool_create(0, &filler.pool) : SOT_ERR_MEMORY;
+    filler work = {.progress = progress, .user = user, .seed = seed};
+    work.levels = soti_alloc(N_LEVELS, sizeof *work.levels);
+    sot_status status = work.levels != NULL ? soti_pool_create(0, &work.pool) : SOT_ERR_MEMORY;
     for (size_t i = 0; status == SOT_OK && i < out->n_tensors; i++) {
         soti_expected_tensor expected;
         soti_expected_tensor_get(&out->shape, i, &expected);
-        status = fill_tensor(&filler, i, expected.role, out);
+        status = fill_tensor(&work, i, expected.role, out);
     }
-    soti_pool_free(filler.pool);
-    soti_free(filler.levels);
+    soti_pool_free(work.pool);
+    soti_free(work.levels);
     return status;
 }
 
@@ -289,7 +289,7 @@ sot_status soti_random_model_read(const char *spec, sot_progress_fn progress, vo
                                   soti_checkpoint *out)
 {
     uint64_t seed;
-    size_t bytes;
+    size_t bytes = 0;
     RETURN_IF_ERROR(parse_spec(spec, &out->shape, &seed));
     RETURN_IF_ERROR(lay_out(out, NULL, &bytes));
     out->tensors = soti_alloc(soti_expected_tensor_count(&out->shape, 0), sizeof *out->tensors);

@@ -99,7 +99,7 @@ static sot_status read_tensor(const char *file, const char *name, const json_t *
                               uint64_t start, uint64_t data_bytes, soti_tensor_entry *entry)
 {
     const char *type_name = "";
-    uint64_t n;
+    uint64_t n = 0;
     if (!json_is_object(member)) {
         return soti_fail(SOT_ERR_FORMAT, "%s: tensor %s: expected an object", file, name);
     }
