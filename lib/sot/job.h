@@ -1,12 +1,13 @@
 /* A job generates one text on one sequence. It is a state machine, not a loop: it proposes the work
- * of its next step and consumes what was picked; soti_jobs_run gathers many into ragged batches.
+ * of its next step and consumes what was picked; soti_jobs_run (run.h) drives many at once.
  *
- *   READY --prompt tokens--> PREFILL --last prompt token--> DECODE --stop/limit/full--> DONE
- */
+ *   READY --start--> PREFILL --last prompt token--> DECODE --stop, limit, full--> DONE
+ *
+ * From start to DONE it owns a sequence. PREFILL ends in DONE at once when max_tokens is 0. */
 #ifndef SOTI_SOT_JOB_H
 #define SOTI_SOT_JOB_H
 
-#include <stdatomic.h>
+#include <stdbool.h>
 
 #include "io/tokenizer.h"
 #include "model/engine.h"
@@ -16,44 +17,46 @@
 enum { SOTI_JOB_READY, SOTI_JOB_PREFILL, SOTI_JOB_DECODE, SOTI_JOB_DONE };
 
 typedef struct soti_job {
-    uint32_t state;
-    uint32_t stage;           /* SOT_STAGE_* */
+    /* Set by the maker, who keeps what is borrowed until the job is DONE. */
+    uint32_t stage; /* SOT_STAGE_* */
     uint32_t i_point;
-    const int32_t *prompt;    /* (n_prompt) the whole prompt, borrowed */
+    const int32_t *prompt; /* (n_prompt) the whole prompt, n_prompt > 0 */
     uint32_t n_prompt;
     const soti_sequence *parent; /* fork from here when started, or NULL */
-    uint32_t n_parent;        /* positions of parent that prompt begins with; < n_prompt */
-    soti_sequence *sequence;  /* owned while not DONE */
-    soti_sampler sampler;
-    uint32_t max_tokens;
-    const int32_t *stop_ids;  /* (n_stop_ids) EOS included */
+    uint32_t n_parent;           /* positions of parent that prompt begins with; < n_prompt */
+    uint32_t n_reused;       /* positions of the prompt that count as reused in the statistics */
+    bool keep_sequence;      /* DONE leaves the sequence to the maker */
+    uint32_t max_tokens;     /* 0: prefill only */
+    const int32_t *stop_ids; /* (n_stop_ids) end of sequence included */
     size_t n_stop_ids;
-    soti_tokens generated;
-    soti_stopper stopper;
-    uint32_t finish;          /* SOT_FINISH_* once DONE */
+    soti_sampler sampler;
+    soti_stopper stopper; /* begun; unused when max_tokens is 0 */
+
+    /* The job's own. A maker may put a sequence of n_parent positions here instead of a parent. */
+    soti_sequence *sequence;
+    uint32_t state;
+    uint32_t n_ctx;        /* of the engine it was started on */
+    soti_tokens generated; /* every token picked, one that stopped it included */
+    size_t n_shown;        /* bytes of stopper.text that events have reported */
+    uint32_t finish;       /* SOT_FINISH_* once DONE */
 } soti_job;
 
-/* Counters of one stage, as in sot_stats. */
-typedef struct soti_stage_stats {
-    uint64_t prefill_ns, decode_ns;
-    uint32_t prefill_tokens, reused_tokens, decode_tokens, decode_steps, max_rows;
-} soti_stage_stats;
+/* Positions the job may come to fill: prompt and all tokens but the last, or what n_ctx leaves. */
+uint32_t soti_job_positions(const soti_job *job, uint32_t n_ctx);
 
-/* What a run reports to; every member may be NULL. */
-typedef struct soti_run {
-    soti_engine *engine;
-    atomic_int *cancel;
-    sot_event_fn on_event;
-    void *event_user;
-    soti_stage_stats *stats;
-} soti_run;
+/* READY to PREFILL: gets the sequence and the memory for what will be generated.
+ * Returns MEMORY, CONTEXT_FULL (no page for the fork); the job is READY still then. */
+sot_status soti_job_start(soti_job *job, soti_engine *engine);
 
-/* Runs all jobs to DONE. At most max_batch are under way; a job starts when its pages for prompt and
- * max_tokens (or what n_ctx leaves) can be had beside those of the jobs under way, and at least one
- * is always under way; a finished job leaves the batch and frees its pages at once.
- * Returns OK, CANCELLED, CONTEXT_FULL (some job ended so), MEMORY, DEVICE. In every case each job is
- * DONE, holds what it generated, and owns no sequence. */
-sot_status soti_jobs_run(const soti_run *run, soti_job *jobs, uint32_t n_jobs);
+/* What the job wants computed next, in PREFILL or DECODE. Valid until consumed. */
+void soti_job_propose(const soti_job *job, soti_work *work);
+
+/* Takes the outcome of a step. Returns MEMORY. */
+sot_status soti_job_consume(soti_job *job, soti_kv *kv, const soti_work *work);
+
+/* Any state to DONE; releases text held back. Returns MEMORY, and the job is DONE even so. */
+sot_status soti_job_end(soti_job *job, soti_kv *kv, uint32_t finish);
+
 void soti_job_free(soti_job *job, soti_kv *kv);
 
 #endif

@@ -1,0 +1,49 @@
+/* The loop that drives jobs: every step gathers the rows of all jobs under way, prefill and decode
+ * alike, into one ragged pass over the weights, hands the tokens back and tells the host.
+ *
+ *   RUN-1  at most max_batch jobs are under way
+ *   RUN-2  a job starts beside others only when the pages it may come to need are free beyond what
+ *          those others may come to need, so none of them can starve
+ *   RUN-3  something is always under way: a job alone starts with whatever pages there are
+ *   RUN-4  jobs start in order; one that ends leaves the batch and frees its pages at once */
+#ifndef SOTI_SOT_RUN_H
+#define SOTI_SOT_RUN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "sot/job.h"
+
+/* Counters of one stage, as in sot_stats. A step that prefills and decodes is split by rows. */
+typedef struct soti_stage_stats {
+    uint64_t prefill_ns, decode_ns;
+    uint32_t prefill_tokens, reused_tokens, decode_tokens, decode_steps, max_rows;
+} soti_stage_stats;
+
+/* What runs report to and are stopped by. */
+typedef struct soti_run {
+    soti_engine *engine;
+    const atomic_int *cancel; /* NULL: cannot be cancelled */
+    sot_event_fn on_event;    /* NULL: nobody listens */
+    void *event_user;
+    bool (*make_room)(void *user); /* frees some kept pages, false: there are none; or NULL */
+    void *room_user;
+    soti_stage_stats *stats;  /* of the stage that runs */
+    uint32_t n_prefill_total; /* prompt tokens the stage computes in all, for events */
+    bool stopped;             /* the callback asked to stop; it is not called again */
+} soti_run;
+
+/* Reports an event (struct_size is filled in), unless the callback has asked to stop. */
+void soti_run_emit(soti_run *run, const sot_event *event);
+bool soti_run_cancelled(const soti_run *run);
+
+/* Runs all jobs to DONE.
+ * Returns OK, CANCELLED, CONTEXT_FULL (some job ended so), MEMORY, DEVICE. In every case each job
+ * is DONE, holds what it generated, and owns no sequence unless it keeps it; a job that never
+ * started has the finish of what prevented it. */
+sot_status soti_jobs_run(soti_run *run, soti_job *jobs, uint32_t n_jobs);
+
+/* The sentence for a text that ended for lack of room, which it sets. Returns CONTEXT_FULL. */
+sot_status soti_jobs_fail_full(const soti_run *run, const soti_job *job);
+
+#endif
