@@ -4,6 +4,7 @@
 #define SOTI_SOT_SESSION_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "io/tokenizer.h"
 #include "model/engine.h"
@@ -11,7 +12,7 @@
 
 /* A read-only sequence whose tokens may begin a later prompt. */
 typedef struct soti_beginning {
-    soti_tokens tokens;
+    soti_tokens tokens;      /* as many as sequence has positions */
     soti_sequence *sequence; /* NULL: slot unused */
     uint64_t last_use;
 } soti_beginning;
@@ -25,22 +26,32 @@ struct sot_session {
     atomic_flag busy;  /* two calls at once are an error, not a race */
     soti_beginning beginnings[SOTI_BEGINNINGS_MAX];
     uint64_t n_uses;
-    soti_tokens logits_tokens; /* what logits_sequence holds */
+    soti_tokens logits_tokens; /* what logits_sequence holds; capacity n_ctx */
     soti_sequence *logits_sequence;
 };
 
-sot_status soti_session_open(sot_model *model, const sot_session_params *params,
-                             sot_session **out);
+/* params are the public ones, zero meaning default. Statuses as sot_session_create. */
+sot_status soti_session_open(sot_model *model, const sot_session_params *params, sot_session **out);
 void soti_session_close(sot_session *session);
 
-/* The kept beginning that shares most tokens with prompt: *n_shared of them, fewer than n_prompt.
- * Returns NULL and 0 where none shares any. */
-const soti_sequence *soti_session_find_beginning(sot_session *session, const int32_t *prompt,
-                                                 uint32_t n_prompt, uint32_t *n_shared);
+/* Around every call that computes. Returns BUSY. Leaving uses a cancel request up. */
+sot_status soti_session_enter(sot_session *session);
+void soti_session_leave(sot_session *session);
 
-/* Keeps the first n tokens of sequence for later calls; evicts the least recently used. A full pool
- * is no failure: nothing is kept then. */
-void soti_session_keep_beginning(sot_session *session, const soti_sequence *sequence,
-                                 const int32_t *tokens, uint32_t n);
+/* A sequence forked from the kept beginning that shares most tokens with prompt: *n_shared of them,
+ * fewer than n_prompt. NULL and 0 where none shares any, or no page is left for the fork. The
+ * caller owns the sequence. */
+soti_sequence *soti_session_fork_beginning(sot_session *session, const int32_t *prompt,
+                                           uint32_t n_prompt, uint32_t *n_shared);
+
+/* Keeps the first n tokens of sequence for later calls in place of what they begin with, of an
+ * unused slot, or of the least recently used one. Takes sequence (it may be NULL) and tokens, which
+ * is zeroed, over in any case, and cannot fail. */
+void soti_session_keep_beginning(sot_session *session, soti_sequence *sequence, soti_tokens *tokens,
+                                 uint32_t n);
+
+/* Gives up the kept pages that are cheapest to lose; false when there are none. user: the session.
+ */
+bool soti_session_make_room(void *user);
 
 #endif

@@ -1,0 +1,165 @@
+/* See asking.h. Prompts, stop conditions and counters of one call; the order of stages is
+ * pipeline.c's. */
+#include "sot/asking.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fail.h"
+#include "sot/conversation.h"
+
+static sot_status collect_stops(soti_asking *asking)
+{
+    const sot_generate_params *params = asking->params;
+    const soti_stop stop = soti_conversation_stop(params->custom_conversation, asking->tokenizer);
+    const int32_t ends[] = {
+        soti_tokenizer_eos(asking->tokenizer),
+        asking->session->model->checkpoint.eos_id,
+        stop.id,
+    };
+    RETURN_IF_ERROR(soti_tokens_append(&asking->stop_ids, params->stop_ids, params->n_stop_ids));
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (ends[i] >= 0) {
+            RETURN_IF_ERROR(soti_tokens_append(&asking->stop_ids, &ends[i], 1));
+        }
+    }
+    asking->stop_strings = soti_alloc(params->n_stop_strings + 1, sizeof *asking->stop_strings);
+    if (asking->stop_strings == NULL) {
+        return SOT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < params->n_stop_strings; i++) {
+        asking->stop_strings[asking->n_stop_strings++] = params->stop_strings[i];
+    }
+    if (stop.text != NULL) {
+        asking->stop_strings[asking->n_stop_strings++] = stop.text;
+    }
+    return SOT_OK;
+}
+
+sot_status soti_asking_begin(soti_asking *asking, sot_session *session, const char *question,
+                             const sot_generate_params *params)
+{
+    *asking = (soti_asking){
+        .session = session,
+        .question = question,
+        .params = params,
+        .tokenizer = session->model->tokenizer,
+        .run = {.engine = session->engine,
+                .cancel = &session->cancel,
+                .on_event = params->on_event,
+                .event_user = params->event_user,
+                .make_room = soti_session_make_room,
+                .room_user = session,
+                .stats = asking->stages},
+        .began_ns = soti_clock_ns(),
+    };
+    if (asking->tokenizer == NULL) {
+        return soti_fail(SOT_ERR_UNSUPPORTED, "%s: the model has no tokenizer, which asking needs",
+                         session->model->checkpoint.path);
+    }
+    soti_kv_reset_peak(soti_engine_kv(session->engine));
+    return collect_stops(asking);
+}
+
+void soti_asking_end(soti_asking *asking)
+{
+    soti_tokens_free(&asking->stop_ids);
+    soti_free(asking->stop_strings);
+    *asking = (soti_asking){0};
+}
+
+void soti_asking_enter_stage(soti_asking *asking, uint32_t stage)
+{
+    asking->run.stats = &asking->stages[stage - 1];
+    soti_run_emit(&asking->run, &(sot_event){.type = SOT_EVENT_STAGE, .stage = stage});
+}
+
+static sot_status encode(const soti_asking *asking, const char *user, size_t user_size,
+                         const soti_buffer *partial, soti_tokens *tokens)
+{
+    const soti_rounds rounds = {
+        .history = asking->params->history,
+        .n_history = asking->params->n_history,
+        .system = asking->params->system_message,
+        .user = user,
+        .user_size = user_size,
+        .partial = soti_buffer_text(partial),
+        .partial_size = partial->size,
+    };
+    return soti_conversation_encode(asking->params->custom_conversation, asking->tokenizer, &rounds,
+                                    tokens);
+}
+
+sot_status soti_asking_encode(const soti_asking *asking, const soti_request *request,
+                              soti_tokens *prompt)
+{
+    RETURN_IF_ERROR(encode(asking, soti_buffer_text(&request->user), request->user.size,
+                           &request->partial, prompt));
+    if (prompt->count == 0 || prompt->count > INT32_MAX) {
+        return soti_fail(SOT_ERR_ARGUMENT, "a prompt of %zu tokens cannot be continued",
+                         prompt->count);
+    }
+    return SOT_OK;
+}
+
+sot_status soti_asking_count_constant(const soti_asking *asking, const soti_request *request,
+                                      const soti_tokens *prompt, uint32_t *n_constant)
+{
+    soti_tokens tokens = {0};
+    const soti_buffer none = {0};
+    sot_status status =
+        encode(asking, soti_buffer_text(&request->user), request->constant, &none, &tokens);
+    uint32_t n = 0;
+    while (n < tokens.count && n + 1 < prompt->count && tokens.ids[n] == prompt->ids[n]) {
+        n++;
+    }
+    *n_constant = n;
+    soti_tokens_free(&tokens);
+    return status;
+}
+
+sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint32_t i_point,
+                                const soti_tokens *prompt, soti_job *job)
+{
+    const sot_generate_params *params = asking->params;
+    const uint32_t limits[] = {params->max_tokens, params->max_skeleton_tokens,
+                               params->max_point_tokens};
+    const uint64_t streams[] = {SOTI_STREAM_NORMAL, SOTI_STREAM_SKELETON, i_point};
+    const soti_sampler_params sampling = {.temperature = params->temperature,
+                                          .top_p = params->top_p,
+                                          .repetition_penalty = params->repetition_penalty,
+                                          .top_k = params->top_k,
+                                          .seed = params->seed};
+    *job = (soti_job){
+        .stage = stage,
+        .i_point = i_point,
+        .prompt = prompt->ids,
+        .n_prompt = (uint32_t)prompt->count,
+        .max_tokens = limits[stage - 1],
+        .stop_ids = asking->stop_ids.ids,
+        .n_stop_ids = asking->stop_ids.count,
+    };
+    RETURN_IF_ERROR(soti_sampler_init(&job->sampler, &sampling, streams[stage - 1]));
+    return soti_stopper_begin(&job->stopper, asking->tokenizer, asking->stop_strings,
+                              asking->n_stop_strings);
+}
+
+void soti_asking_get_stats(const soti_asking *asking, sot_stats *stats)
+{
+    const sot_session *session = asking->session;
+    *stats = (sot_stats){.struct_size = sizeof *stats};
+    for (int i = 0; i < 3; i++) {
+        const soti_stage_stats *stage = &asking->stages[i];
+        stats->prefill_ns[i] = stage->prefill_ns;
+        stats->decode_ns[i] = stage->decode_ns;
+        stats->prefill_tokens[i] = stage->prefill_tokens;
+        stats->reused_tokens[i] = stage->reused_tokens;
+        stats->decode_tokens[i] = stage->decode_tokens;
+        stats->decode_steps[i] = stage->decode_steps;
+        stats->max_rows[i] = stage->max_rows;
+    }
+    stats->total_ns = soti_clock_ns() - asking->began_ns;
+    stats->peak_page_tokens =
+        (uint64_t)soti_kv_peak_pages(soti_engine_kv(session->engine)) * SOTI_PAGE_TOKENS;
+    stats->session_bytes = soti_engine_bytes(session->engine) + sizeof *session +
+                           session->logits_tokens.capacity * sizeof(int32_t);
+}

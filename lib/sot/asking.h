@@ -1,0 +1,53 @@
+/* One call on its way through the stages: what all of them need of session, parameters and
+ * question, from prompts to statistics. */
+#ifndef SOTI_SOT_ASKING_H
+#define SOTI_SOT_ASKING_H
+
+#include "sot/prompts.h"
+#include "sot/run.h"
+#include "sot/session.h"
+
+/* Random streams: point i draws from stream i, so these lie above every point. */
+#define SOTI_STREAM_NORMAL   (UINT64_C(1) << 32)
+#define SOTI_STREAM_SKELETON (UINT64_C(2) << 32)
+
+typedef struct soti_asking {
+    sot_session *session;
+    const char *question;
+    const sot_generate_params *params; /* complete: conversation and prompts are set */
+    const soti_tokenizer *tokenizer;
+    soti_tokens stop_ids;      /* the caller's, end of sequence, the conversation's */
+    const char **stop_strings; /* (n_stop_strings) the caller's and the conversation's, borrowed */
+    size_t n_stop_strings;
+    soti_run run;
+    soti_stage_stats stages[3]; /* [SOT_STAGE_* - 1] */
+    uint64_t began_ns;
+} soti_asking;
+
+/* Returns UNSUPPORTED (no tokenizer), MEMORY. *asking may be ended in any case; it must stay where
+ * it is until then. */
+sot_status soti_asking_begin(soti_asking *asking, sot_session *session, const char *question,
+                             const sot_generate_params *params);
+void soti_asking_end(soti_asking *asking);
+
+/* Tells the host that a stage begins and directs the statistics to it. */
+void soti_asking_enter_stage(soti_asking *asking, uint32_t stage);
+
+/* Appends the prompt of a request to tokens: history, system message, user's turn, partial answer.
+ * Returns MEMORY, ARGUMENT (too long to count). */
+sot_status soti_asking_encode(const soti_asking *asking, const soti_request *request,
+                              soti_tokens *prompt);
+
+/* How many of prompt's first tokens do not depend on what was filled into the request. */
+sot_status soti_asking_count_constant(const soti_asking *asking, const soti_request *request,
+                                      const soti_tokens *prompt, uint32_t *n_constant);
+
+/* A job for prompt, with the limits and the random stream of its stage. Returns MEMORY; the job may
+ * be freed even so. */
+sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint32_t i_point,
+                                const soti_tokens *prompt, soti_job *job);
+
+/* What there is to count when the call ends. */
+void soti_asking_get_stats(const soti_asking *asking, sot_stats *stats);
+
+#endif
