@@ -16,13 +16,23 @@ struct sot_answer {
     soti_buffer text;
     sot_points *points;         /* SoT only; owned */
     soti_expansion *expansions; /* (n_expansions) in skeleton order */
-    size_t n_expansions;
+    size_t n_expansions;        /* as many as points, or 0 when stage 2 did not run */
     uint32_t finish;
     sot_stats stats;
 };
 
-/* Fills text from points and expansions by §2.1 step 3; the skeleton response if there is no point. */
+/* Fills text from points and expansions by §2.1 step 3; with the skeleton response if nothing was
+ * expanded. Returns MEMORY. */
 sot_status soti_answer_aggregate(sot_answer *answer);
+
+/* The text without white space, as Python's str.strip() knows it, at both ends: *size bytes of it.
+ * White space of any script; text is UTF-8. */
+const char *soti_answer_trim(const char *text, size_t *size);
+
+/* The one of two finishes that tells more about an answer made of both: the first of CANCELLED,
+ * CONTEXT, LENGTH, STOP. */
+uint32_t soti_answer_worse_finish(uint32_t a, uint32_t b);
+
 void soti_answer_free(sot_answer *answer);
 
 #endif

@@ -1,5 +1,6 @@
 /* The two stages and their aggregation (§2.1), and normal generation beside them. Arguments were
- * checked and defaults filled in by lib/api/. */
+ * checked and parameters completed by lib/api/: custom_conversation and prompts are set, no limit
+ * is zero. CANCELLED and CONTEXT_FULL come with a partial *out, every other failure with NULL. */
 #ifndef SOTI_SOT_PIPELINE_H
 #define SOTI_SOT_PIPELINE_H
 
@@ -8,8 +9,7 @@
 #include "sot/sot.h"
 
 sot_status soti_pipeline_skeleton(sot_session *session, const char *question,
-                                  const sot_generate_params *params, sot_stats *stats,
-                                  sot_points **out);
+                                  const sot_generate_params *params, sot_points **out);
 sot_status soti_pipeline_expand(sot_session *session, const char *question,
                                 const sot_points *points, const sot_generate_params *params,
                                 sot_answer **out);
