@@ -1,0 +1,67 @@
+/* The exported sot_session functions and sot_logits: arguments are checked here, sot/session.c and
+ * sot/pipeline.c do the work. */
+#include "sot/sot.h"
+
+#include "api/api_params.h"
+#include "base/fail.h"
+#include "model/loaded.h"
+#include "sot/pipeline.h"
+
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "sot_session_cancel is called from signal handlers");
+
+void sot_session_params_init(sot_session_params *params)
+{
+    if (params != NULL) {
+        *params = (sot_session_params)SOT_SESSION_PARAMS_INIT;
+    }
+}
+
+sot_status sot_session_create(sot_model *model, const sot_session_params *params, sot_session **out)
+{
+    if (out == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_session_create: out is NULL");
+    }
+    *out = NULL;
+    if (model == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_session_create: model is NULL");
+    }
+    sot_session_params full;
+    RETURN_IF_ERROR(soti_params_read("session parameters", params, sizeof full, &full));
+    return soti_session_open(model, &full, out);
+}
+
+void sot_session_free(sot_session *session)
+{
+    soti_session_close(session);
+}
+
+void sot_session_cancel(sot_session *session)
+{
+    if (session != NULL) {
+        atomic_store(&session->cancel, 1);
+    }
+}
+
+sot_status sot_logits(sot_session *session, const int32_t *tokens, size_t count, float *logits)
+{
+    if (session == NULL || tokens == NULL || logits == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_logits: %s is NULL",
+                         session == NULL  ? "session"
+                         : tokens == NULL ? "tokens"
+                                          : "logits");
+    }
+    if (count == 0) {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_logits: count is 0");
+    }
+    uint32_t n_vocab = session->model->checkpoint.shape.n_vocab;
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= n_vocab) {
+            return soti_fail(SOT_ERR_ARGUMENT, "sot_logits: token %zu is %d, the vocabulary has %u",
+                             i, tokens[i], n_vocab);
+        }
+    }
+    RETURN_IF_ERROR(soti_session_enter(session));
+    sot_status status = soti_pipeline_logits(session, tokens, count, logits);
+    soti_session_leave(session);
+    return status;
+}
