@@ -15,8 +15,8 @@ typedef struct event_log {
     uint32_t n_of_type[8];
     uint32_t stop_at; /* the event of this number, counted from 1, asks to stop; 0: none */
     sot_session *cancels;
-    uint32_t cancel_at; /* the event of this number cancels the session */
-    uint32_t stages;    /* a decimal digit per stage, in order */
+    uint32_t cancel_at;   /* the event of this number cancels the session */
+    uint32_t stages;      /* a decimal digit per stage, in order */
     soti_buffer texts[4]; /* by stage: what the TEXT events said */
     soti_buffer outlines; /* what the POINT events said: "index|text/" */
     soti_buffer expansions[EVENT_POINTS_MAX];

@@ -81,12 +81,24 @@ static void trim_takes_white_space_of_any_script(void **state)
         {" \t\r\n\v\f", ""},
         {"a", "a"},
         {" a b ", "a b"},
-        {"\x1c\x1d\x1e\x1f" "a\x1f", "a"},
-        {"\xc2\xa0\xe3\x80\x80zwei\xe2\x80\xa8", "zwei"},   /* U+00A0, U+3000, U+2028 */
-        {"\xc2\x85" "a\xe1\x9a\x80", "a"},                  /* U+0085, U+1680 */
-        {"\xe2\x80\x8b" "a", "\xe2\x80\x8b" "a"},           /* U+200B is no space */
-        {"\xef\xbb\xbf" "a", "\xef\xbb\xbf" "a"},           /* nor is U+FEFF */
-        {"\xe2\x80\x80\xe2\x80\x8a" "a\xe2\x80\xaf\xe2\x81\x9f", "a"}, /* U+2000, 200A, 202F, 205F */
+        {"\x1c\x1d\x1e\x1f"
+         "a\x1f",
+         "a"},
+        {"\xc2\xa0\xe3\x80\x80zwei\xe2\x80\xa8", "zwei"}, /* U+00A0, U+3000, U+2028 */
+        {"\xc2\x85"
+         "a\xe1\x9a\x80",
+         "a"}, /* U+0085, U+1680 */
+        {"\xe2\x80\x8b"
+         "a",
+         "\xe2\x80\x8b"
+         "a"}, /* U+200B is no space */
+        {"\xef\xbb\xbf"
+         "a",
+         "\xef\xbb\xbf"
+         "a"}, /* nor is U+FEFF */
+        {"\xe2\x80\x80\xe2\x80\x8a"
+         "a\xe2\x80\xaf\xe2\x81\x9f",
+         "a"}, /* U+2000, 200A, 202F, 205F */
         {"\xc3\xa4 ", "\xc3\xa4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -12,7 +12,7 @@
 
 static sot_session *session;
 static soti_kv *kv;
-static const int32_t prompt[] = {1, 40, 41, 42, 43, 44, 45, 46, 47, 48,
+static const int32_t prompt[] = {1,  40, 41, 42, 43, 44, 45, 46, 47, 48,
                                  49, 50, 51, 52, 53, 54, 55, 56, 57, 58};
 static const int32_t stop_ids[] = {SCRIPT_EOS, SCRIPT_FIRST_BYTE + '#'};
 

@@ -121,7 +121,8 @@ static void generate_normal_answers_without_stages(void **state)
     assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
     assert_int_equal(stats.mode, SOT_MODE_NORMAL);
     assert_int_equal(stats.decode_tokens[0], strlen("  Just so.\n") + 1);
-    assert_int_equal(stats.decode_steps[0], stats.decode_tokens[0] - 1); /* one came with the prompt */
+    assert_int_equal(stats.decode_steps[0],
+                     stats.decode_tokens[0] - 1); /* one came with the prompt */
     assert_int_equal(stats.max_rows[0], 1);
     assert_int_equal(stats.prefill_tokens[0] + stats.reused_tokens[0], 1 + strlen("Why?"));
     sot_answer_free(answer);
@@ -410,7 +411,8 @@ static void expand_more_points_than_room_joins_as_others_finish(void **state)
         assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
         assert_in_range(stats.max_rows[2], cases[c].least_rows, cases[c].most_rows);
         assert_true(stats.peak_page_tokens <=
-                    SOTI_PAGE_TOKENS * (uint64_t)soti_kv_page_count(soti_engine_kv(session->engine)));
+                    SOTI_PAGE_TOKENS *
+                        (uint64_t)soti_kv_page_count(soti_engine_kv(session->engine)));
         for (size_t i = 0; i < 40; i++) {
             assert_string_equal(sot_answer_point(answer, i), names[i]);
         }
@@ -566,9 +568,8 @@ static void generate_stopped_at_any_event_keeps_what_there_is(void **state)
     uint32_t n_stops = 0;
     for (uint32_t n = 1; n_stops == n - 1; n++) {
         for (int by_cancel = 0; by_cancel < 2; by_cancel++) {
-            event_log log = {.stop_at = by_cancel ? 0 : n,
-                             .cancel_at = by_cancel ? n : 0,
-                             .cancels = session};
+            event_log log = {
+                .stop_at = by_cancel ? 0 : n, .cancel_at = by_cancel ? n : 0, .cancels = session};
             sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
             params.on_event = event_log_record;
             params.event_user = &log;
