@@ -17,30 +17,29 @@
  *
  *     (\d+)\.\s?([\s\S]+?)(?=\n|\n*$)
  *
- * and this one finds the same matches and groups:
+ * and the one below finds the same matches and groups:
  *
- * PT-1  \d is Unicode category Nd in both (UCP). Digits that PCRE2's Unicode version has and
- * Python's has not, or the other way round, are the only difference that can remain. PT-2  \s is
- * spelled out: Python takes U+001C-U+001F for white space and PCRE2 does not; PCRE2 versions
- * disagree about U+180E, which Python does not take. PT-3  (?<!\d) drops no match. Were there one
- * that starts at p behind a digit, p - 1 would begin a match as well, one digit longer; leftmost
- * search would have found that, unless p - 1 belongs to the match before. But a match ends in front
- * of a newline or at the end, never in front of the digit at p. Without it, a run of n digits
- * without a dot costs n * n / 2 steps. PT-4  \d++ gives nothing back: what it could give back is a
- * digit, and the next item is a dot. PT-5  The look-ahead holds exactly in front of a newline and
- * at the end: where no newline stands, \n* is empty, and $ without MULTILINE then means the end. So
- * the second group is one character, whatever it is, and everything up to the next newline.
+ *   PT-1  \d is Unicode category Nd in both (UCP). Digits that only the newer of PCRE2's and
+ *         Python's Unicode versions has are the one difference that can remain.
+ *   PT-2  \s is spelled out: Python takes U+001C to U+001F for white space and PCRE2 does not;
+ *         PCRE2 versions disagree about U+180E, which Python does not take.
+ *   PT-3  (?<!\d) drops no match. Were there one that starts at p behind a digit, p - 1 would begin
+ *         a match as well, one digit longer, and leftmost search would have found that, unless
+ *         p - 1 belongs to the match before. But a match ends in front of a newline or at the end,
+ *         never in front of the digit at p. Without it, n digits without a dot cost n * n / 2.
+ *   PT-4  \d++ gives nothing back: what it could give back is a digit, and a dot comes next.
+ *   PT-5  The look-ahead holds exactly in front of a newline and at the end: where no newline
+ *         stands, \n* is empty, and $ without MULTILINE then means the end. So the second group is
+ *         one character, whatever it is, and everything up to the next newline.
  *
- * Every attempt thus looks at each character of its match a fixed number of times, and attempts
- * that fail look at one run of digits each, no two at the same. */
+ * An attempt looks at each character a fixed number of times, and attempts that fail look at one
+ * run of digits each, no two at the same: the time is linear. */
 #define SPACE                                                                                      \
-    "[\\t-\\r\\x1C-\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{"     \
-    "205F}"                                                                                        \
-    "\\x{3000}]"
+    "[\\t-\\r\\x1C-\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}"                                    \
+    "\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}]"
 static const char pattern[] = "(?<!\\d)(\\d++)\\." SPACE "?((?s:.)[^\\n]*+)";
 
-/* One attempt needs fewer than ten; whatever comes near this is a fault of ours, not of the text.
- */
+/* One attempt needs fewer than ten: whoever comes near this is at fault, not the text. */
 enum { MATCH_LIMIT = 1000, HEAP_LIMIT_KIB = 1024 };
 
 typedef struct matcher {

@@ -203,25 +203,30 @@ static void points_hostile_megabyte_takes_linear_time(void **state)
     static const struct {
         const char *head;
         const char *repeated;
+        const char *tail;
         size_t n_points;
     } cases[] = {
-        {"", "7", 0},         {"", "\xd9\xa1", 0}, {"1.x", "\n", 1},  {"1.", "\n", 1},
-        {"1. ", "x", 1},      {"", "\n", 0},       {"", "1.\n", 1},   {"1.x", "\nx", 1},
-        {"", "1. x\n", 1},    {"", "1 ", 0},       {"", " 1.", 1},    {"", "\xff", 0},
-        {"", "12345678 ", 0}, {"1.", "\xff", 1},   {"1.x", "\n1", 1}, {"", "1.x\n2.x\n", 2},
+        {"", "7", "", 0},           {"", "7", " .", 0},      {"", "\xd9\xa1", " .", 0},
+        {"1.x", "\n", "", 1},       {"1.x", "\n", "2.x", 2}, {"1.", "\n", "", 1},
+        {"1. ", "x", "", 1},        {"", "\n", "", 0},       {"", "1.\n", "", 1},
+        {"1.x", "\nx", ".", 1},     {"", "1. x\n", "", 1},   {"", "1 ", ".", 0},
+        {"", " 1.", "", 1},         {"", "\xff", "", 0},     {"", "12345678 ", "", 0},
+        {"1.", "\xff", "", 1},      {"1.x", "\n1", ".y", 1}, {"", "1.x\n2.x\n", "", 2},
+        {"", "777777777", ",.", 0},
     };
     enum { SIZE = 1 << 20 };
-    char *text = malloc(SIZE);
+    char *text = malloc(SIZE + 8);
     assert_non_null(text);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        size_t n_head = strlen(cases[i].head);
         size_t n_repeated = strlen(cases[i].repeated);
-        size_t size = n_head;
-        memcpy(text, cases[i].head, n_head);
+        size_t size = strlen(cases[i].head);
+        memcpy(text, cases[i].head, size);
         while (size + n_repeated <= SIZE) {
             memcpy(text + size, cases[i].repeated, n_repeated);
             size += n_repeated;
         }
+        memcpy(text + size, cases[i].tail, strlen(cases[i].tail));
+        size += strlen(cases[i].tail);
         uint64_t start = soti_clock_ns();
         sot_points *points = parse_bytes(text, size, 0);
         uint64_t took = soti_clock_ns() - start;
