@@ -1,0 +1,155 @@
+/* JSON objects of answers: see answer_json.h. */
+#include "answer_json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "text.h"
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+json_t *json_text(const char *bytes, size_t size)
+{
+    struct text valid = {0};
+    text_valid(&valid, bytes, size);
+    json_t *string = json_stringn(valid.bytes ? valid.bytes : "", valid.size);
+    text_free(&valid);
+    return string;
+}
+
+static json_t *json_name(const char *string)
+{
+    return json_text(string, strlen(string));
+}
+
+static json_t *stage_json(const sot_stats *stats, unsigned i)
+{
+    json_t *stage = json_object();
+    json_object_set_new(stage, "prefill_ns", number(stats->prefill_ns[i]));
+    json_object_set_new(stage, "decode_ns", number(stats->decode_ns[i]));
+    json_object_set_new(stage, "prefill_tokens", number(stats->prefill_tokens[i]));
+    json_object_set_new(stage, "reused_tokens", number(stats->reused_tokens[i]));
+    json_object_set_new(stage, "decode_tokens", number(stats->decode_tokens[i]));
+    json_object_set_new(stage, "decode_steps", number(stats->decode_steps[i]));
+    json_object_set_new(stage, "max_rows", number(stats->max_rows[i]));
+    return stage;
+}
+
+static json_t *stats_json(const sot_stats *stats)
+{
+    static const char *const stages[] = {"normal", "skeleton", "expand"};
+    json_t *object = json_object();
+    json_object_set_new(object, "total_ns", number(stats->total_ns));
+    json_object_set_new(object, "n_points", number(stats->n_points));
+    json_object_set_new(object, "n_points_dropped", number(stats->n_points_dropped));
+    json_object_set_new(object, "longest_expansion", number(stats->longest_expansion));
+    json_object_set_new(object, "peak_page_tokens", number(stats->peak_page_tokens));
+    json_object_set_new(object, "session_bytes", number(stats->session_bytes));
+    for (unsigned i = 0; i < 3; i++)
+        json_object_set_new(object, stages[i], stage_json(stats, i));
+    return object;
+}
+
+static json_t *points_json(const sot_answer *answer, const sot_points *points)
+{
+    json_t *array = json_array();
+    size_t n_points = points ? sot_points_count(points) : 0;
+    for (size_t i = 0; i < n_points; i++) {
+        /* Where the answer ended before the points were begun, they have no expansion. */
+        const char *expansion = sot_answer_point(answer, i);
+        json_t *point = json_object();
+        json_object_set_new(point, "index", json_name(sot_points_index(points, i)));
+        json_object_set_new(point, "text",
+                            json_text(sot_points_text(points, i), sot_points_text_size(points, i)));
+        json_object_set_new(point, "expansion", json_name(expansion ? expansion : ""));
+        json_object_set_new(point, "finish",
+                            json_name(finish_name(sot_answer_point_finish(answer, i))));
+        json_object_set_new(point, "tokens", number(sot_answer_point_tokens(answer, i)));
+        json_array_append_new(array, point);
+    }
+    return array;
+}
+
+json_t *answer_json(const sot_answer *answer)
+{
+    sot_stats stats = SOT_STATS_INIT;
+    sot_answer_get_stats(answer, &stats);
+    const sot_points *points = sot_answer_points(answer);
+    json_t *object = json_object();
+    json_object_set_new(object, "mode",
+                        json_name(stats.mode == SOT_MODE_NORMAL ? "normal" : "sot"));
+    json_object_set_new(object, "text",
+                        json_text(sot_answer_text(answer), sot_answer_text_size(answer)));
+    json_object_set_new(object, "finish", json_name(finish_name(sot_answer_finish(answer))));
+    json_t *skeleton = json_null();
+    if (points) {
+        skeleton = json_object();
+        json_object_set_new(skeleton, "source",
+                            json_text(sot_points_source(points), sot_points_source_size(points)));
+        json_object_set_new(skeleton, "dropped", number(sot_points_dropped(points)));
+    }
+    json_object_set_new(object, "skeleton", skeleton);
+    json_object_set_new(object, "points", points_json(answer, points));
+    json_object_set_new(object, "stats", stats_json(&stats));
+    return object;
+}
+
+static json_t *ratio(double value)
+{
+    return value > 0 ? json_real(value) : json_null();
+}
+
+json_t *comparison_json(const struct comparison *comparison)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "normal_ns", number(comparison->normal.total_ns));
+    json_object_set_new(object, "sot_ns", number(comparison->sot.total_ns));
+    json_object_set_new(object, "normal_tokens", number(comparison->normal_tokens));
+    json_object_set_new(object, "sot_tokens", number(comparison->sot_tokens));
+    json_object_set_new(object, "skeleton_tokens", number(comparison->sot.decode_tokens[1]));
+    json_object_set_new(object, "longest_expansion", number(comparison->sot.longest_expansion));
+    json_object_set_new(object, "speedup", ratio(comparison->speedup));
+    json_object_set_new(object, "bound", ratio(comparison->bound));
+    json_object_set_new(object, "share_of_bound", ratio(comparison->share));
+    return object;
+}
+
+json_t *model_json(const sot_model_info *info)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "name", json_name(info->name));
+    json_object_set_new(object, "device", json_name(info->device));
+    json_object_set_new(object, "conversation", json_name(info->conversation));
+    json_object_set_new(object, "n_parameters", number(info->n_parameters));
+    json_object_set_new(object, "weight_bytes", number(info->weight_bytes));
+    json_object_set_new(object, "converted_bytes", number(info->converted_bytes));
+    json_object_set_new(object, "n_layer", number(info->n_layer));
+    json_object_set_new(object, "n_head", number(info->n_head));
+    json_object_set_new(object, "n_kv", number(info->n_kv));
+    json_object_set_new(object, "d_head", number(info->d_head));
+    json_object_set_new(object, "d_model", number(info->d_model));
+    json_object_set_new(object, "d_ff", number(info->d_ff));
+    json_object_set_new(object, "n_vocab", number(info->n_vocab));
+    json_object_set_new(object, "n_ctx_train", number(info->n_ctx_train));
+    json_object_set_new(object, "bos_id", json_integer(info->bos_id));
+    json_object_set_new(object, "eos_id", json_integer(info->eos_id));
+    json_object_set_new(object, "rope_theta", json_real((double)info->rope_theta));
+    json_object_set_new(object, "rope_scale", json_real((double)info->rope_scale));
+    json_object_set_new(object, "norm_eps", json_real((double)info->norm_eps));
+    json_object_set_new(object, "has_tokenizer", json_boolean(info->has_tokenizer));
+    return object;
+}
+
+void print_json(json_t *object)
+{
+    char *dumped = json_dumps(object, JSON_INDENT(2));
+    if (dumped) {
+        fputs(dumped, stdout);
+        fputc('\n', stdout);
+    }
+    free(dumped);
+    json_decref(object);
+}

@@ -1,0 +1,18 @@
+/* "sot ask": loading, asking in one mode or both, and printing. */
+#ifndef SOT_COMMAND_ASK_H
+#define SOT_COMMAND_ASK_H
+
+#include "options.h"
+#include "text.h"
+
+/* Returns the exit code. */
+int command_ask(const struct options *options);
+
+/* Reads the text that a command works on, from its argument or from standard input, where newlines
+ * at the end are cut off. what names it in complaints. Returns -1 to go on, or an exit code. */
+int input_read(const char *argument, const char *what, struct text *input);
+
+/* Says what the library said, and returns the exit code for status. */
+int library_failed(sot_status status);
+
+#endif

@@ -1,0 +1,30 @@
+/* The command line: one table from which parsing and the help text come. */
+#ifndef SOT_COMMAND_OPTIONS_H
+#define SOT_COMMAND_OPTIONS_H
+
+#include <sot/sot.h>
+
+enum { COMMAND_ASK = 1, COMMAND_INFO = 2, COMMAND_TOKENIZE = 4 };
+
+/* Exit codes: docs/sot.md. */
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONTEXT = 3, EXIT_INTERRUPTED = 130 };
+
+struct options {
+    unsigned command; /* COMMAND_* */
+    const char *model;
+    const char *argument; /* question or text; NULL and "-": standard input */
+    const char *mode;
+    const char *prompts_path;
+    int compare, json, stats, quiet, no_color, help, bos;
+    sot_session_params session;
+    sot_generate_params generate;
+};
+
+/* Parses what follows the subcommand argv[0]. Returns -1 to go on, or the exit code of a program
+ * that is done: after --help, or after having said what is wrong. */
+int options_parse(struct options *options, unsigned command, int argc, char **argv);
+
+/* The text of "sot --help". */
+void print_overview(void);
+
+#endif
