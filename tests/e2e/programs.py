@@ -1,0 +1,59 @@
+"""Where the programs and the demo model are, and how the tests of this folder run them."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import unittest
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.environ.get("SOT_BUILD_DIR", os.path.join(ROOT, "build"))
+SOT = os.path.join(BUILD, "examples", "sot")
+DEMO = os.environ.get("SOT_DEMO_MODEL", os.path.join(ROOT, "examples", "model", "demo.gguf"))
+# Random weights with a vocabulary of bytes: an answer is noise of any length.
+TINY = "random:64x2x4x128x300"
+QUESTION = "How can I improve my chess skills?"
+TIMEOUT = 300
+
+
+def needs_demo(test):
+    """Skips, saying so, where the demo model is absent."""
+    if os.path.isfile(DEMO):
+        return test
+    reason = f"no demo model at {DEMO}"
+    print(f"SKIPPED {getattr(test, '__name__', test)}: {reason}", file=sys.stderr)
+    return unittest.skip(reason)(test)
+
+
+def default_interrupt():
+    """In the child: Ctrl-C works also where the test itself was started in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def environment(**changes):
+    """This environment with a UTF-8 locale, without NO_COLOR, and with changes; None removes."""
+    result = dict(os.environ, LC_ALL="C.UTF-8", TERM="xterm-256color")
+    result.pop("NO_COLOR", None)
+    for name, value in changes.items():
+        result.pop(name, None)
+        if value is not None:
+            result[name] = value
+    return result
+
+
+def run(program, *arguments, stdin=b"", **changes):
+    """Runs a program of examples/ to its end."""
+    return subprocess.run([os.path.join(BUILD, "examples", program), *arguments], input=stdin,
+                          capture_output=True, timeout=TIMEOUT, env=environment(**changes),
+                          check=False)
+
+
+def sot(*arguments, **options):
+    return run("sot", *arguments, **options)
+
+
+def ask_json(*arguments, **options):
+    """The object that sot ask --json prints; the exit code must be 0."""
+    done = sot("ask", "--json", *arguments, **options)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    return json.loads(done.stdout)
