@@ -1,6 +1,7 @@
 /* See buffer.h. */
 #include "buffer.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "fail.h"
@@ -17,7 +18,7 @@ sot_status soti_buffer_reserve(soti_buffer *buffer, size_t n)
     }
     size_t capacity = buffer->capacity ? buffer->capacity : 64;
     while (capacity < needed) {
-        capacity = capacity > needed / 2 ? needed : capacity * 2;
+        capacity = capacity > SIZE_MAX / 2 ? needed : capacity * 2;
     }
     char *data = soti_realloc(buffer->data, capacity, 1);
     if (data == NULL) {
