@@ -33,6 +33,7 @@ typedef struct reader {
     const char *path;
     soti_vocabulary *out;
     uint64_t model_type;
+    bool has_trainer, has_normalizer;
     bool space_suffix, byte_fallback, escape_spaces;
     size_t charsmap_bytes;                /* of normalizer and denormalizer, the larger */
     const uint8_t *bos_piece, *eos_piece; /* NULL: "<s>", "</s>" */
@@ -166,6 +167,7 @@ static sot_status read_normalizer(reader *r, const uint8_t *data, size_t size, b
             r->escape_spaces = field.value != 0;
         }
     }
+    r->has_normalizer = r->has_normalizer || !denormalizer;
     return soti_protobuf_ended(&message) ? SOT_OK : fail_malformed(r, "the normalizer's part");
 }
 
@@ -182,6 +184,7 @@ static sot_status read_model(reader *r, const uint8_t *data, size_t size)
         if (field.number == MODEL_PIECE) {
             RETURN_IF_ERROR(read_piece(r, field.data, field.size));
         } else if (field.number == MODEL_TRAINER) {
+            r->has_trainer = true;
             RETURN_IF_ERROR(read_trainer(r, field.data, field.size));
         } else {
             RETURN_IF_ERROR(
@@ -228,8 +231,11 @@ static int32_t find_control(const soti_vocabulary *vocabulary, const void *text,
 static sot_status finish(const reader *r)
 {
     soti_vocabulary *out = r->out;
-    if (out->n_pieces == 0) {
-        return soti_fail(SOT_ERR_FORMAT, "%s: no pieces", r->path);
+    if (out->n_pieces == 0 || !r->has_trainer || !r->has_normalizer) {
+        return soti_fail(SOT_ERR_FORMAT, "%s: has no %s", r->path,
+                         out->n_pieces == 0 ? "pieces"
+                         : r->has_trainer   ? "normalizer's part"
+                                            : "trainer's part");
     }
     RETURN_IF_ERROR(check_supported(r));
     uint32_t n_bytes = 0;

@@ -88,6 +88,34 @@ static sot_status find_unknown(soti_tokenizer *tokenizer)
     return SOT_OK;
 }
 
+/* True if a piece has a space mark behind something that is none. */
+static bool has_inner_space(const char *text, size_t size)
+{
+    size_t n_leading = 0; /* bytes of the leading space marks */
+    while (size - n_leading >= SOTI_SPACE_MARK_SIZE &&
+           memcmp(text + n_leading, SOTI_SPACE_MARK, SOTI_SPACE_MARK_SIZE) == 0) {
+        n_leading += SOTI_SPACE_MARK_SIZE;
+    }
+    for (size_t i = n_leading; i + SOTI_SPACE_MARK_SIZE <= size; i++) {
+        if (memcmp(text + i, SOTI_SPACE_MARK, SOTI_SPACE_MARK_SIZE) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool cuts_at_spaces(const soti_vocabulary *vocabulary)
+{
+    for (uint32_t i = 0; i < vocabulary->n_pieces; i++) {
+        const soti_piece *piece = &vocabulary->pieces[i];
+        if (piece->type == SOTI_PIECE_UNUSED ||
+            has_inner_space(vocabulary->text + piece->offset, piece->size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static sot_status check_id(const soti_vocabulary *vocabulary, const char *name, int32_t id)
 {
     if (id < -1 || (id >= 0 && (uint32_t)id >= vocabulary->n_pieces)) {
@@ -112,6 +140,7 @@ static sot_status build(soti_tokenizer *tokenizer)
     RETURN_IF_ERROR(soti_piece_list_create(vocabulary, SOTI_PIECE_CONTROL, &tokenizer->control));
     RETURN_IF_ERROR(find_bytes(tokenizer));
     RETURN_IF_ERROR(find_unknown(tokenizer));
+    tokenizer->cuts_at_spaces = cuts_at_spaces(vocabulary);
     const char *surface = vocabulary->unk_surface;
     tokenizer->unk_surface = surface ? surface : " \xE2\x81\x87 "; /* U+2047 between spaces */
     tokenizer->unk_surface_size = strlen(tokenizer->unk_surface);

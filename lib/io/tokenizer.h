@@ -37,8 +37,8 @@ sot_status soti_tokenizer_encode(const soti_tokenizer *tokenizer, const char *te
                                  uint32_t flags, soti_tokens *tokens);
 
 /* Appends the text of count ids to *text, which is unchanged on failure: valid UTF-8, without the
- * dummy prefix. Control pieces are left out unless flags has SPECIAL. Returns ARGUMENT (an id out of
- * range), MEMORY. */
+ * dummy prefix. Control pieces are left out unless flags has SPECIAL. Returns ARGUMENT (an id out
+ * of range), MEMORY. */
 sot_status soti_tokenizer_decode(const soti_tokenizer *tokenizer, const int32_t *ids, size_t count,
                                  uint32_t flags, soti_buffer *text);
 

@@ -16,6 +16,7 @@ struct soti_tokenizer {
     soti_piece_list control;
     int32_t byte_ids[256]; /* -1 each without byte fallback */
     bool byte_fallback;
+    bool cuts_at_spaces;     /* TE-5 in tokenizer_encode.c holds */
     int32_t unk;             /* -1: none, which takes byte fallback */
     const char *unk_surface; /* (unk_surface_size) what the unknown piece decodes to */
     size_t unk_surface_size;

@@ -8,7 +8,10 @@
  *   TE-3  An agenda entry is stale if its left symbol is gone or the pair's size has changed:
  *         symbols only grow, so an equal size means the same two symbols.
  *   TE-4  n symbols join at most n - 1 times, each adding two entries and taking one: the agenda
- *         never holds more than 2n. */
+ *         never holds more than 2n.
+ *   TE-5  Where no piece has a space behind something else, nothing joins across such a place, and
+ *         the text is done in stretches that fit the cache. Unused pieces forbid it: how one is
+ *         taken apart depends on the whole text. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -18,6 +21,8 @@
 #include "tokenizer_core.h"
 
 #define NO_SYMBOL UINT32_MAX
+
+enum { STRETCH_BYTES = 4096 };
 
 typedef struct symbol {
     uint32_t offset; /* into the normalized text */
@@ -34,9 +39,10 @@ typedef struct pair {
 typedef struct encoder {
     const soti_tokenizer *tokenizer;
     soti_buffer text; /* normalized */
-    symbol *symbols;  /* (n_symbols) */
+    symbol *symbols;  /* (n_symbols) of the stretch at hand */
     uint32_t n_symbols;
-    pair *agenda; /* (n_agenda), a binary heap */
+    size_t capacity; /* symbols there is room for */
+    pair *agenda;    /* (n_agenda), a heap with four children a node */
     size_t n_agenda;
     /* Unused pieces are joined like any other and taken apart again at the end. */
     uint32_t *left_sizes; /* (n_pieces) size of the left half last seen; NULL until one is seen */
@@ -131,36 +137,60 @@ static sot_status normalize(const soti_tokenizer *tokenizer, const char *text, s
     return SOT_OK;
 }
 
-static sot_status make_symbols(encoder *e)
+/* Where the stretch that begins at start may end (TE-5). */
+static size_t find_cut(const encoder *e, size_t start)
 {
     const char *text = e->text.data;
     size_t size = e->text.size;
-    if (size >= NO_SYMBOL) {
-        return soti_fail(SOT_ERR_ARGUMENT, "a text of %zu bytes is too long to tokenize", size);
+    if (!e->tokenizer->cuts_at_spaces || size - start <= STRETCH_BYTES) {
+        return size;
     }
+    for (size_t i = start + STRETCH_BYTES; i + SOTI_SPACE_MARK_SIZE <= size; i++) {
+        if (memcmp(text + i, SOTI_SPACE_MARK, SOTI_SPACE_MARK_SIZE) == 0 &&
+            memcmp(text + i - SOTI_SPACE_MARK_SIZE, SOTI_SPACE_MARK, SOTI_SPACE_MARK_SIZE) != 0) {
+            return i;
+        }
+    }
+    return size;
+}
+
+static sot_status reserve_symbols(encoder *e, size_t n)
+{
+    if (n <= e->capacity) {
+        return SOT_OK;
+    }
+    soti_free(e->symbols);
+    soti_free(e->agenda);
+    e->capacity = n;
+    e->symbols = soti_alloc(n, sizeof *e->symbols);
+    e->agenda = e->symbols ? soti_alloc(n, 2 * sizeof *e->agenda) : NULL; /* TE-4 */
+    return e->agenda ? SOT_OK : SOT_ERR_MEMORY;
+}
+
+/* Makes a symbol of every character and user-defined piece of the normalized text [start, end). */
+static sot_status make_symbols(encoder *e, size_t start, size_t end)
+{
+    const soti_tokenizer *tokenizer = e->tokenizer;
+    const char *text = e->text.data;
     size_t n_characters = 0;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = start; i < end; i++) {
         n_characters += ((unsigned char)text[i] & 0xC0) != 0x80;
     }
-    e->symbols = soti_alloc(n_characters, sizeof *e->symbols);
-    e->agenda = e->symbols ? soti_alloc(n_characters, 2 * sizeof *e->agenda) : NULL;
-    if (e->agenda == NULL) {
-        return SOT_ERR_MEMORY;
-    }
-    const soti_tokenizer *tokenizer = e->tokenizer;
-    for (size_t i = 0; i < size;) {
+    RETURN_IF_ERROR(reserve_symbols(e, n_characters));
+    e->n_symbols = 0;
+    for (size_t i = start; i < end;) {
         int32_t id = soti_piece_list_match(&tokenizer->user_defined, &tokenizer->vocabulary,
-                                           text + i, size - i);
+                                           text + i, end - i);
         uint32_t code;
         bool valid;
         size_t taken = id >= 0 ? tokenizer->vocabulary.pieces[id].size
-                               : soti_utf8_decode(text + i, size - i, &code, &valid);
+                               : soti_utf8_decode(text + i, end - i, &code, &valid);
         uint32_t index = e->n_symbols++;
         e->symbols[index] = (symbol){
             .offset = (uint32_t)i,
             .size = (uint32_t)taken,
             .prev = index == 0 ? NO_SYMBOL : index - 1,
-            .next = i + taken < size ? index + 1 : NO_SYMBOL,
+            .next = i + taken < end ? index + 1 : NO_SYMBOL,
             .frozen = id >= 0,
         };
         i += taken;
@@ -176,12 +206,14 @@ static uint64_t pair_order(float score, uint32_t left)
     return (uint64_t)~ascending << 32 | left;
 }
 
+/* The children of entry i are 4i + 1 to 4i + 4: half the depth of a binary heap, one or two cache
+ * lines a level. */
 static void agenda_push(encoder *e, pair added)
 {
     size_t i = e->n_agenda++;
-    while (i > 0 && e->agenda[(i - 1) / 2].order > added.order) {
-        e->agenda[i] = e->agenda[(i - 1) / 2];
-        i = (i - 1) / 2;
+    while (i > 0 && e->agenda[(i - 1) / 4].order > added.order) {
+        e->agenda[i] = e->agenda[(i - 1) / 4];
+        i = (i - 1) / 4;
     }
     e->agenda[i] = added;
 }
@@ -192,15 +224,17 @@ static pair agenda_pop(encoder *e)
     size_t n = --e->n_agenda;
     pair moved = e->agenda[n];
     size_t i = 0;
-    for (size_t child = 1; child < n; child = 2 * i + 1) {
-        if (child + 1 < n && e->agenda[child + 1].order < e->agenda[child].order) {
-            child++;
+    for (size_t first = 1; first < n; first = 4 * i + 1) {
+        size_t end = first + 4 < n ? first + 4 : n;
+        size_t best = first;
+        for (size_t child = first + 1; child < end; child++) {
+            best = e->agenda[child].order < e->agenda[best].order ? child : best;
         }
-        if (moved.order <= e->agenda[child].order) {
+        if (moved.order <= e->agenda[best].order) {
             break;
         }
-        e->agenda[i] = e->agenda[child];
-        i = child;
+        e->agenda[i] = e->agenda[best];
+        i = best;
     }
     e->agenda[i] = moved;
     return top;
@@ -321,13 +355,17 @@ static sot_status look_up(encoder *e, const symbol *s)
 static sot_status encode(encoder *e, const char *text, size_t size)
 {
     RETURN_IF_ERROR(normalize(e->tokenizer, text, size, &e->text));
-    if (e->text.size == 0) {
-        return SOT_OK;
+    if (e->text.size >= NO_SYMBOL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "a text of %zu bytes is too long to tokenize", size);
     }
-    RETURN_IF_ERROR(make_symbols(e));
-    RETURN_IF_ERROR(join(e));
-    for (uint32_t i = 0; i != NO_SYMBOL; i = e->symbols[i].next) {
-        RETURN_IF_ERROR(look_up(e, &e->symbols[i]));
+    for (size_t start = 0; start < e->text.size;) {
+        size_t end = find_cut(e, start);
+        RETURN_IF_ERROR(make_symbols(e, start, end));
+        RETURN_IF_ERROR(join(e));
+        for (uint32_t i = 0; i != NO_SYMBOL; i = e->symbols[i].next) {
+            RETURN_IF_ERROR(look_up(e, &e->symbols[i]));
+        }
+        start = end;
     }
     return SOT_OK;
 }

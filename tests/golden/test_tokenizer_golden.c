@@ -17,6 +17,7 @@
 #include "base/fail.h"
 #include "base/utf8.h"
 #include "io/tokenizer.h"
+#include "random_source.h"
 #include "sot/sot.h"
 
 #define SPACE_MARK "\xE2\x96\x81"
@@ -61,49 +62,40 @@ static void read_all(const char *path, soti_buffer *out)
 
 /* ---- the generator ---- */
 
-static uint64_t next_random(uint64_t *state)
+static uint32_t below(random_source *random, uint64_t n)
 {
-    *state += 0x9E3779B97F4A7C15u;
-    uint64_t z = *state;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
+    return (uint32_t)(random_next(random) % n);
 }
 
-static uint32_t below(uint64_t *state, uint64_t n)
+static size_t code_point(random_source *random, uint32_t low, uint32_t high, char out[4])
 {
-    return (uint32_t)(next_random(state) % n);
+    return soti_utf8_encode(low + below(random, high - low + 1), out);
 }
 
-static size_t code_point(uint64_t *state, uint32_t low, uint32_t high, char out[4])
+static void append_fragment(random_source *random, const source *s, soti_buffer *out)
 {
-    return soti_utf8_encode(low + below(state, high - low + 1), out);
-}
-
-static void append_fragment(uint64_t *state, const source *s, soti_buffer *out)
-{
-    uint32_t i = below(state, s->n_fragments);
+    uint32_t i = below(random, s->n_fragments);
     soti_buffer_append(out, s->fragments.data + s->starts[i], s->starts[i + 1] - s->starts[i]);
 }
 
-static void append_broken(uint64_t *state, soti_buffer *out)
+static void append_broken(random_source *random, soti_buffer *out)
 {
     char text[4];
-    size_t n = code_point(state, 0x80, 0x10FFFF, text);
-    if (below(state, 2)) {
-        n = 1 + below(state, n - 1);
+    size_t n = code_point(random, 0x80, 0x10FFFF, text);
+    if (below(random, 2)) {
+        n = 1 + below(random, n - 1);
     } else {
-        char byte = (char)below(state, 256);
-        text[below(state, n)] = byte;
+        char byte = (char)below(random, 256);
+        text[below(random, n)] = byte;
     }
     soti_buffer_append(out, text, n);
 }
 
-static void append_piece(uint64_t *state, const source *s, soti_buffer *out)
+static void append_piece(random_source *random, const source *s, soti_buffer *out)
 {
-    const soti_piece *piece = &s->vocabulary.pieces[below(state, s->vocabulary.n_pieces)];
+    const soti_piece *piece = &s->vocabulary.pieces[below(random, s->vocabulary.n_pieces)];
     const char *text = s->vocabulary.text + piece->offset;
-    bool as_space = below(state, 2);
+    bool as_space = below(random, 2);
     for (size_t i = 0; i < piece->size;) {
         bool mark = piece->size - i >= 3 && memcmp(text + i, SPACE_MARK, 3) == 0;
         soti_buffer_append(out, as_space && mark ? " " : text + i, 1);
@@ -111,44 +103,44 @@ static void append_piece(uint64_t *state, const source *s, soti_buffer *out)
     }
 }
 
-static void append_unit(uint64_t *state, uint32_t kind, uint32_t span, const source *s,
+static void append_unit(random_source *random, uint32_t kind, uint32_t span, const source *s,
                         soti_buffer *out)
 {
     char text[4];
     if (kind == 0) {
-        soti_buffer_append(out, text, code_point(state, 0, 0x10FFFF, text));
+        soti_buffer_append(out, text, code_point(random, 0, 0x10FFFF, text));
     } else if (kind == 1) {
-        soti_buffer_append(out, text, code_point(state, ranges[span][0], ranges[span][1], text));
+        soti_buffer_append(out, text, code_point(random, ranges[span][0], ranges[span][1], text));
     } else if (kind == 2) {
-        append_fragment(state, s, out);
+        append_fragment(random, s, out);
     } else if (kind == 3) {
-        text[0] = (char)below(state, 256);
+        text[0] = (char)below(random, 256);
         soti_buffer_append(out, text, 1);
     } else if (kind == 4) {
-        append_broken(state, out);
+        append_broken(random, out);
     } else if (kind == 5) {
-        const char *run = runs[below(state, N_RUNS)];
-        for (uint32_t n = 1 + below(state, 40); n > 0; n--) {
+        const char *run = runs[below(random, N_RUNS)];
+        for (uint32_t n = 1 + below(random, 40); n > 0; n--) {
             soti_buffer_append_text(out, run);
         }
     } else {
-        append_piece(state, s, out);
+        append_piece(random, s, out);
     }
 }
 
 static void make_string(uint32_t i, bool is_long, const source *s, soti_buffer *out)
 {
     static const char mixes[N_MIXES][8] = {"0123456", "0", "1", "3", "124", "25", "6", "2"};
-    uint64_t state = i;
+    random_source random = {i};
     uint32_t kind = i % N_MIXES;
-    uint32_t span = below(&state, N_RANGES);
-    uint32_t n_units = is_long ? LONG_UNITS : below(&state, 16);
+    uint32_t span = below(&random, N_RANGES);
+    uint32_t n_units = is_long ? LONG_UNITS : below(&random, 16);
     soti_buffer_truncate(out, 0);
     for (uint32_t n = 0; n < n_units; n++) {
-        char unit = mixes[kind][below(&state, strlen(mixes[kind]))];
-        append_unit(&state, (uint32_t)(unit - '0'), span, s, out);
+        char unit = mixes[kind][below(&random, strlen(mixes[kind]))];
+        append_unit(&random, (uint32_t)(unit - '0'), span, s, out);
         if (kind == 0 || unit == '0') {
-            span = below(&state, N_RANGES);
+            span = below(&random, N_RANGES);
         }
         if (kind == 7) {
             soti_buffer_append(out, " ", 1);
@@ -159,17 +151,17 @@ static void make_string(uint32_t i, bool is_long, const source *s, soti_buffer *
 static void make_special_string(uint32_t i, const source *s, soti_buffer *out)
 {
     static const char *const specials[4] = {"<s>", "</s>", "</s><s>", "<</s>>"};
-    uint64_t state = ((uint64_t)1 << 40) + i;
+    random_source random = {((uint64_t)1 << 40) + i};
     soti_buffer raw = {0};
-    for (uint32_t n = below(&state, 10); n > 0; n--) {
-        uint32_t choice = below(&state, 4);
+    for (uint32_t n = below(&random, 10); n > 0; n--) {
+        uint32_t choice = below(&random, 4);
         if (choice == 0) {
-            soti_buffer_append_text(&raw, specials[below(&state, 4)]);
+            soti_buffer_append_text(&raw, specials[below(&random, 4)]);
         } else if (choice == 1) {
-            soti_buffer_append(&raw, "  ", below(&state, 3));
+            soti_buffer_append(&raw, "  ", below(&random, 3));
         } else {
-            uint32_t span = below(&state, N_RANGES);
-            append_unit(&state, choice - 1, span, s, &raw);
+            uint32_t span = below(&random, N_RANGES);
+            append_unit(&random, choice - 1, span, s, &raw);
         }
     }
     soti_buffer_truncate(out, 0);
@@ -183,22 +175,22 @@ static void make_special_string(uint32_t i, const source *s, soti_buffer *out)
 
 static void make_ids(uint32_t i, const source *s, soti_tokens *out)
 {
-    uint64_t state = ((uint64_t)2 << 40) + i;
+    random_source random = {((uint64_t)2 << 40) + i};
     out->count = 0;
-    for (uint32_t n = below(&state, 20); n > 0; n--) {
-        uint32_t kind = i % 4 == 3 ? below(&state, 4) : i % 4;
+    for (uint32_t n = below(&random, 20); n > 0; n--) {
+        uint32_t kind = i % 4 == 3 ? below(&random, 4) : i % 4;
         int32_t id;
         if (kind == 1 && s->n_bytes > 0) {
-            id = s->byte_ids[below(&state, 256)];
+            id = s->byte_ids[below(&random, 256)];
             soti_tokens_append(out, &id, 1);
         } else if (kind == 2 && s->n_bytes > 0) {
             char text[4];
-            size_t size = code_point(&state, 0, 0x10FFFF, text);
+            size_t size = code_point(&random, 0, 0x10FFFF, text);
             for (size_t at = 0; at < size; at++) {
                 soti_tokens_append(out, &s->byte_ids[(unsigned char)text[at]], 1);
             }
         } else {
-            id = (int32_t)below(&state, kind == 3 ? 4 : s->vocabulary.n_pieces);
+            id = (int32_t)below(&random, kind == 3 ? 4 : s->vocabulary.n_pieces);
             soti_tokens_append(out, &id, 1);
         }
     }
