@@ -21,21 +21,14 @@ static sot_status choose_backend(const char *device, const soti_backend **out)
                      device);
 }
 
-/* A vocabulary may be smaller than the embedding (padding), never larger. */
+/* The checkpoint's vocabulary has a piece for each of n_vocab ids, or none at all. */
 static sot_status open_tokenizer(sot_model *model)
 {
-    soti_checkpoint *checkpoint = &model->checkpoint;
-    uint32_t n_pieces = checkpoint->vocabulary.n_pieces;
-    if (n_pieces == 0) {
+    if (model->checkpoint.vocabulary.n_pieces == 0) {
         return SOT_OK;
     }
-    if (n_pieces > checkpoint->shape.n_vocab) {
-        return soti_fail(SOT_ERR_FORMAT,
-                         "%s: the tokenizer has %u pieces, but the model has embeddings for %u",
-                         checkpoint->path, n_pieces, checkpoint->shape.n_vocab);
-    }
-    sot_status status = soti_tokenizer_create(&checkpoint->vocabulary, &model->tokenizer);
-    return status == SOT_OK ? SOT_OK : soti_fail_in(status, "%s: ", checkpoint->path);
+    sot_status status = soti_tokenizer_create(&model->checkpoint.vocabulary, &model->tokenizer);
+    return status == SOT_OK ? SOT_OK : soti_fail_in(status, "%s: ", model->checkpoint.path);
 }
 
 static sot_status open_parts(sot_model *model, const char *path, const sot_model_params *params)

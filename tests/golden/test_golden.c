@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/fail.h"
+#include "isa_list.h"
 #include "model/engine.h"
 
 #define TOLERANCE         2e-3
@@ -218,7 +219,7 @@ static void check_case(const golden_case *c, const char *isa)
         fail_msg("%s", soti_fail_message());
     }
     assert_int_equal(model->checkpoint.shape.n_vocab, e.n_vocab);
-    const soti_engine_params engine_params = {.n_threads = 2,
+    const soti_engine_params engine_params = {.n_threads = 1,
                                               .n_ctx = 128,
                                               .max_batch = 1,
                                               .kv_tokens = 128,
@@ -242,53 +243,23 @@ static void check_case(const golden_case *c, const char *isa)
     free_expected(&e);
 }
 
-static int has_isa(const char *isa)
-{
-    sot_model *model;
-    soti_engine *engine = NULL;
-    const sot_model_params params = SOT_MODEL_PARAMS_INIT;
-    assert_int_equal(soti_model_open("random:32x1x2x32x64", &params, &model), SOT_OK);
-    const soti_engine_params engine_params = {.n_threads = 1,
-                                              .n_ctx = 16,
-                                              .max_batch = 1,
-                                              .kv_tokens = 16,
-                                              .chunk_rows = 1,
-                                              .n_sequences = 1,
-                                              .isa = isa};
-    sot_status status = soti_engine_create(model, &engine_params, &engine);
-    soti_engine_free(engine);
-    soti_model_release(model);
-    return status != SOT_ERR_UNSUPPORTED;
-}
-
 static void check_isa(const char *isa)
 {
-    if (!has_isa(isa)) {
-        print_message("skipped: this machine has no %s\n", isa);
-        skip();
-    }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         check_case(&cases[i], isa);
     }
 }
 
-static void golden_portable_equals_transformers(void **state)
+static void golden_models_equal_transformers(void **state)
 {
     (void)state;
-    check_isa("portable");
-}
-
-static void golden_avx2_equals_transformers(void **state)
-{
-    (void)state;
-    check_isa("avx2");
+    for_each_isa(check_isa);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_portable_equals_transformers),
-        cmocka_unit_test(golden_avx2_equals_transformers),
+        cmocka_unit_test(golden_models_equal_transformers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
