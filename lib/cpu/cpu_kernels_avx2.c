@@ -10,9 +10,18 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 8 };
+enum {
+    LANES = 8,
+    ROWS = 4, /* rows of one block of a product */
+    OUTS = 4  /* weight rows */
+};
 
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
 
 /* The first n of eight lanes. */
 INLINE __m256i lane_mask(size_t n)
@@ -30,6 +39,12 @@ INLINE __m256 load_some_halves(const uint16_t *in, size_t n)
     uint16_t some[LANES] = {0};
     memcpy(some, in, n * sizeof some[0]);
     return load_halves(some);
+}
+
+/* Into L2. An address behind the matrix does no harm: a fetch never faults. */
+INLINE void fetch(const uint16_t *w)
+{
+    _mm_prefetch((const char *)w, _MM_HINT_T1);
 }
 
 INLINE float sum_lanes(__m256 lanes)
@@ -66,86 +81,109 @@ INLINE __m256 exp_lanes(__m256 x)
     return _mm256_blendv_ps(_mm256_andnot_ps(is_zero, power), x, is_nan);
 }
 
-/* n_rows and n_out are constants where this is called, so the sums stay in registers. */
+/* Keeps a loaded value in its register: the compiler would rather load it anew for every use, and
+ * loads, not multiplications, would then set the pace. */
+#define HOLD(value) __asm__("" : "+x"(value))
+
+/* n_rows, n_out and fetches are constants where this is called, so the sums stay in registers.
+ * fetches: the weights come from memory, so those of the next block are asked for while this one is
+ * at work. */
 INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t x_stride,
-                          float *out, size_t out_stride, const int n_rows, const int n_out)
+                          float *out, size_t out_stride, const int n_rows, const int n_out,
+                          const int fetches)
 {
-    __m256 sums[4][4];
-    for (int r = 0; r < n_rows; r++) {
-        for (int i = 0; i < n_out; i++) {
+    __m256 sums[ROWS][OUTS];
+    UNROLL for (int r = 0; r < n_rows; r++)
+    {
+        UNROLL for (int i = 0; i < n_out; i++)
+        {
             sums[r][i] = _mm256_setzero_ps();
         }
     }
     size_t k = 0;
     for (; k + LANES <= n_in; k += LANES) {
-        __m256 weights[4];
-        for (int i = 0; i < n_out; i++) {
+        __m256 weights[OUTS];
+        UNROLL for (int i = 0; i < n_out; i++)
+        {
             weights[i] = load_halves(w + (size_t)i * n_in + k);
+            if (fetches) {
+                fetch(w + (size_t)(i + n_out) * n_in + k);
+            }
         }
-        for (int r = 0; r < n_rows; r++) {
+        UNROLL for (int r = 0; r < n_rows; r++)
+        {
             __m256 values = _mm256_loadu_ps(x + (size_t)r * x_stride + k);
-            for (int i = 0; i < n_out; i++) {
+            HOLD(values);
+            UNROLL for (int i = 0; i < n_out; i++)
+            {
                 sums[r][i] = _mm256_fmadd_ps(weights[i], values, sums[r][i]);
             }
         }
     }
     if (k < n_in) {
         __m256i mask = lane_mask(n_in - k);
-        for (int i = 0; i < n_out; i++) {
+        UNROLL for (int i = 0; i < n_out; i++)
+        {
             __m256 weights = load_some_halves(w + (size_t)i * n_in + k, n_in - k);
-            for (int r = 0; r < n_rows; r++) {
+            UNROLL for (int r = 0; r < n_rows; r++)
+            {
                 __m256 values = _mm256_maskload_ps(x + (size_t)r * x_stride + k, mask);
                 sums[r][i] = _mm256_fmadd_ps(weights, values, sums[r][i]);
             }
         }
     }
-    for (int r = 0; r < n_rows; r++) {
-        for (int i = 0; i < n_out; i++) {
+    UNROLL for (int r = 0; r < n_rows; r++)
+    {
+        UNROLL for (int i = 0; i < n_out; i++)
+        {
             out[(size_t)r * out_stride + (size_t)i] = sum_lanes(sums[r][i]);
         }
     }
 }
 
-/* All rows against n_out weight rows; the blocks are what fits into sixteen registers. */
-INLINE void product_rows(const uint16_t *w, size_t n_in, const float *x, size_t x_stride,
-                         size_t n_rows, float *out, size_t out_stride, const int n_out)
+/* n_rows rows against all n_out weight rows, n_block of them at once; four left over go as two and
+ * two rather than three and one. */
+INLINE void product_rows(const uint16_t *w, size_t n_out, size_t n_in, const float *x,
+                         size_t x_stride, float *out, size_t out_stride, const int n_rows,
+                         const int n_block, const int fetches)
 {
-    size_t r = 0;
-    for (; r + 4 <= n_rows; r += 4) {
-        product_block(w, n_in, x + r * x_stride, x_stride, out + r * out_stride, out_stride, 4,
-                      n_out);
+    size_t n = (size_t)n_block;
+    size_t i = 0;
+    for (; i + n <= n_out && !(n == 3 && n_out - i == 4); i += n) {
+        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, n_block,
+                      fetches);
     }
-    x += r * x_stride;
-    out += r * out_stride;
-    switch (n_rows - r) {
-    case 3:
-        product_block(w, n_in, x, x_stride, out, out_stride, 3, n_out);
-        break;
-    case 2:
-        product_block(w, n_in, x, x_stride, out, out_stride, 2, n_out);
-        break;
-    case 1:
-        product_block(w, n_in, x, x_stride, out, out_stride, 1, n_out);
-        break;
-    default:
-        break;
+    for (; i + 2 <= n_out; i += 2) {
+        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, 2, fetches);
+    }
+    if (i < n_out) {
+        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, 1, fetches);
     }
 }
 
+/* Enough sums at once to hide a multiplication's latency, few enough for sixteen registers: on Zen
+ * 4 blocks of 4 x 3 reach 105 GFLOP/s out of L2, 6 x 2 reach 97, 4 x 2 reach 85. Only the first
+ * rows find the weights in memory; those after them, in L2. */
 static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
                     size_t n_rows, float *out, size_t out_stride)
 {
-    size_t i = 0;
-    if (n_rows < 4) {
-        for (; i + 4 <= n_out; i += 4) {
-            product_rows(w + i * n_in, n_in, x, x_stride, n_rows, out + i, out_stride, 4);
-        }
+    if (n_rows >= ROWS) {
+        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, ROWS, 3, 1);
     }
-    for (; i + 2 <= n_out; i += 2) {
-        product_rows(w + i * n_in, n_in, x, x_stride, n_rows, out + i, out_stride, 2);
+    size_t r = ROWS;
+    for (; r + ROWS <= n_rows; r += ROWS) {
+        product_rows(w, n_out, n_in, x + r * x_stride, x_stride, out + r * out_stride, out_stride,
+                     ROWS, 3, 0);
     }
-    if (i < n_out) {
-        product_rows(w + i * n_in, n_in, x, x_stride, n_rows, out + i, out_stride, 1);
+    r = n_rows - n_rows % ROWS;
+    x += r * x_stride;
+    out += r * out_stride;
+    if (n_rows - r == 3) {
+        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, 3, 3, 1);
+    } else if (n_rows - r == 2) {
+        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, 2, OUTS, 1);
+    } else if (n_rows - r == 1) {
+        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, 1, OUTS, 1);
     }
 }
 
@@ -234,17 +272,20 @@ INLINE void add_values(const float *weights, size_t n, const float *values, size
                        float factor, float *sum, const int n_parts)
 {
     __m256 parts[8];
-    for (int p = 0; p < n_parts; p++) {
+    UNROLL for (int p = 0; p < n_parts; p++)
+    {
         parts[p] = _mm256_mul_ps(_mm256_loadu_ps(sum + LANES * p), _mm256_set1_ps(factor));
     }
     for (size_t j = 0; j < n; j++) {
         __m256 weight = _mm256_broadcast_ss(weights + j);
-        for (int p = 0; p < n_parts; p++) {
+        UNROLL for (int p = 0; p < n_parts; p++)
+        {
             parts[p] =
                 _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + j * d_head + LANES * p), parts[p]);
         }
     }
-    for (int p = 0; p < n_parts; p++) {
+    UNROLL for (int p = 0; p < n_parts; p++)
+    {
         _mm256_storeu_ps(sum + LANES * p, parts[p]);
     }
 }

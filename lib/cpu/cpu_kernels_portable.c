@@ -8,20 +8,24 @@
 #include "cpu/cpu_kernels.h"
 
 enum {
-    LANES = 8,
+    LANES = 16,
     CHUNK = 256, /* weights widened at once; a multiple of LANES */
     ROWS = 16    /* rows served by one widened chunk */
 };
 
-/* soti_half_to_float without branches, so that loops over it vectorise. */
+/* soti_half_to_float without branches and with signed compares, so that loops over it vectorise on
+ * any machine. */
 static inline float half_value(uint16_t half)
 {
-    uint32_t magnitude = half & 0x7FFFu;
-    float subnormal = (float)(int32_t)magnitude * 0x1p-24f;
-    uint32_t small;
+    int32_t magnitude = half & 0x7FFF;
+    float subnormal = (float)magnitude * 0x1p-24f;
+    int32_t small;
     memcpy(&small, &subnormal, sizeof small);
-    uint32_t bits = (magnitude << 13) + (magnitude >= 0x7C00u ? 224u << 23 : 112u << 23);
-    bits = (magnitude < 0x400u ? small : bits) | (uint32_t)(half & 0x8000u) << 16;
+    int32_t is_small = -(magnitude < 0x400);
+    int32_t is_special = -(magnitude >= 0x7C00);
+    int32_t large = (magnitude << 13) + (112 << 23) + (is_special & (112 << 23));
+    uint32_t bits = (uint32_t)((small & is_small) | (large & ~is_small));
+    bits |= (uint32_t)(half & 0x8000u) << 16;
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
@@ -43,8 +47,14 @@ static void narrow(const float *in, size_t n, uint16_t *out)
 
 static float sum_lanes(const float lanes[LANES])
 {
-    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
-           ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    float sums[LANES];
+    memcpy(sums, lanes, sizeof sums);
+    for (size_t n = LANES / 2; n > 0; n /= 2) {
+        for (size_t j = 0; j < n; j++) {
+            sums[j] += sums[j + n];
+        }
+    }
+    return sums[0];
 }
 
 /* lanes[j] += a[i] * b[i] for every i with i % LANES == j, in order. */

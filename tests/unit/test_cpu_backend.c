@@ -306,7 +306,7 @@ static void check_random_batches(const cpu_model *model, soti_context *context, 
     free(logits);
 }
 
-static void check_invariance(const soti_shape *shape, const char *isa)
+static void check_invariance(const soti_shape *shape, const char *isa, uint32_t n_shared_step)
 {
     static const uint32_t thread_counts[] = {1, 2, 3, 5};
     static int32_t tokens[N_SEQUENCES * N_POSITIONS];
@@ -314,14 +314,14 @@ static void check_invariance(const soti_shape *shape, const char *isa)
     cpu_model_make(&model, shape, 0);
     assert_int_equal(cpu_model_open(&model), SOT_OK);
     float *expected = calloc((size_t)N_SEQUENCES * N_POSITIONS * shape->n_vocab, sizeof(float));
-    for (uint32_t n_shared = 0; n_shared < N_TABLE; n_shared++) {
+    for (uint32_t n_shared = 0; n_shared < N_TABLE; n_shared += n_shared_step) {
         random_tokens(tokens, shape->n_vocab, n_shared);
         soti_context *alone = open_context(&model, isa, 1);
         run_one_by_one(&model, alone, tokens, expected);
         soti_cpu_backend()->context_free(alone);
         for (size_t t = 0; t < sizeof thread_counts / sizeof thread_counts[0]; t++) {
             soti_context *context = open_context(&model, isa, thread_counts[t]);
-            for (uint64_t seed = 0; seed < 3; seed++) {
+            for (uint64_t seed = 0; seed < 2; seed++) {
                 check_random_batches(&model, context, seed * 10 + t, tokens, n_shared, expected);
             }
             soti_cpu_backend()->context_free(context);
@@ -340,7 +340,7 @@ static void backend_any_batch_gives_the_same_bits(void **state)
             continue;
         }
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
-            check_invariance(&shapes[s], soti_cpu_isa_name(i));
+            check_invariance(&shapes[s], soti_cpu_isa_name(i), 1 + (uint32_t)s % 3);
         }
     }
 }
