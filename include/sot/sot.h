@@ -8,7 +8,9 @@
  * - Every function that can fail returns a sot_status; sot_error_message() then has a sentence.
  * - *out is set to NULL on failure, except where a partial result is promised.
  * - A parameter struct begins with struct_size; zero in a field means its default; a NULL pointer
- *   stands for all defaults. Initialize with the _INIT macro or the _init function.
+ *   stands for all defaults. Initialize with the _INIT macro or the _init function. A shorter struct
+ *   of an older version is fine, a longer one of a newer version too while what this version does
+ *   not know is zero (else UNSUPPORTED).
  * - Strings in are NUL-terminated UTF-8 unless a size goes with them; strings out are borrowed from
  *   the object they came from and live as long as it does.
  * - The library never prints, exits, aborts or reads the environment. */
@@ -106,10 +108,11 @@ SOT_API sot_status sot_model_get_info(const sot_model *model, sot_model_info *in
 typedef struct sot_session_params {
     uint32_t struct_size;
     uint32_t n_threads;  /* worker threads; default: one per CPU this process may run on */
-    uint32_t n_ctx;      /* tokens a sequence can hold; default: n_ctx_train, at most 4096 */
+    uint32_t n_ctx;      /* tokens a sequence can hold; default: n_ctx_train (2048 where it is not
+                            stated), at most 4096 */
     uint32_t max_batch;  /* sequences decoded together; default 16 */
     uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
-    uint32_t chunk_rows; /* rows of one prefill pass, at least max_batch; default 128 */
+    uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, or max_batch */
     const char *isa;     /* instruction set: NULL or "auto", "portable", "avx2" */
 } sot_session_params;
 #define SOT_SESSION_PARAMS_INIT SOT_STRUCT_INIT(sot_session_params)
@@ -142,7 +145,7 @@ enum {
 
 /* Why a text ended. */
 enum {
-    SOT_FINISH_NONE = 0,      /* not started or still growing */
+    SOT_FINISH_NONE = 0,      /* still growing, or there is no such text */
     SOT_FINISH_STOP = 1,      /* end-of-sequence, a stop id or a stop string */
     SOT_FINISH_LENGTH = 2,    /* the token limit */
     SOT_FINISH_CONTEXT = 3,   /* the context or page pool was full */
@@ -159,8 +162,10 @@ enum {
     SOT_EVENT_POINT = 3,     /* the skeleton was parsed: one event per point, index = its number as
                                 written, text = its outline */
     SOT_EVENT_EXPANSION = 4, /* the expansion of point i_point grew by text */
-    SOT_EVENT_POINT_END = 5, /* the expansion of point i_point ended: finish */
-    SOT_EVENT_PREFILL = 6    /* n_done of n_total prompt tokens are computed */
+    SOT_EVENT_POINT_END = 5, /* the expansion of point i_point ended: finish; once per point, also
+                                for one that never started */
+    SOT_EVENT_PREFILL = 6    /* n_done of the stage's n_total prompt tokens are computed; those that
+                                were found in pages are in neither */
 };
 
 typedef struct sot_event {
@@ -175,7 +180,9 @@ typedef struct sot_event {
     const char *index;     /* SOT_EVENT_POINT: "3", as sot_points_index; otherwise NULL */
 } sot_event;
 
-/* Called from the thread that runs the call. Non-zero stops it as sot_session_cancel does. */
+/* Called from the thread that runs the call; it may call sot_session_cancel, and what else it calls
+ * on this session is BUSY. Non-zero stops the call as sot_session_cancel does, and the callback is
+ * not called again by it. A stop that comes when everything is generated changes nothing. */
 typedef int32_t (*sot_event_fn)(const sot_event *event, void *user);
 
 /* A conversation template of the caller's own. The prompt of a round is
@@ -224,7 +231,7 @@ typedef struct sot_generate_params {
     uint32_t max_tokens;            /* normal answer; default 1024 */
     uint32_t max_skeleton_tokens;   /* default 512 */
     uint32_t max_point_tokens;      /* each expansion; default 256 */
-    uint32_t max_points;            /* cap on the points of a skeleton; default 64 */
+    uint32_t max_points;            /* cap on the points parsed from a skeleton; default 64 */
     const int32_t *stop_ids;        /* (n_stop_ids) tokens that end a text, besides EOS */
     size_t n_stop_ids;
     const char *const *stop_strings; /* (n_stop_strings) texts that end a text, themselves cut off */
@@ -246,15 +253,17 @@ SOT_API void sot_generate_params_init(sot_generate_params *params);
  */
 
 /* Answers a question, in params->mode (paper §2). A skeleton without points is no failure: the
- * answer then is the skeleton response and sot_answer_point_count() is 0.
+ * answer then is the skeleton response and sot_answer_point_count() is 0; so it is for a skeleton
+ * that was cancelled or ran out of context, whose points are parsed but not expanded.
  * Returns ARGUMENT, MEMORY, UNSUPPORTED (no tokenizer, routed mode), BUSY, DEVICE; and with a
  * partial answer in *out: CANCELLED, CONTEXT_FULL.
  * The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_generate(sot_session *session, const char *question,
                                 const sot_generate_params *params, sot_answer **out);
 
-/* The answer's text. SoT: "{index}. {point} {expansion}" per point, joined by newlines (paper §2.1,
- * step 3). Borrowed. Since 0.1. */
+/* The answer's text. SoT: "{index}. {point} {expansion}" per point, the expansion without white
+ * space at both ends, joined by newlines (paper §2.1, step 3). Normal: what was generated, without
+ * white space at both ends. Borrowed. Since 0.1. */
 SOT_API const char *sot_answer_text(const sot_answer *answer);
 SOT_API size_t sot_answer_text_size(const sot_answer *answer); /* bytes */
 
@@ -264,10 +273,12 @@ SOT_API const sot_points *sot_answer_points(const sot_answer *answer);
 /* Number of expanded points; 0 for a normal answer and for a skeleton without points. Since 0.1. */
 SOT_API size_t sot_answer_point_count(const sot_answer *answer);
 
-/* Point i's expansion as generated, not trimmed; NULL when i is out of range. Since 0.1. */
+/* Point i's expansion as generated, not trimmed; NULL when i is out of range. Borrowed. Its tokens
+ * are all that were picked for it, the one that stopped it included. Since 0.1. */
 SOT_API const char *sot_answer_point(const sot_answer *answer, size_t i);
+SOT_API size_t sot_answer_point_size(const sot_answer *answer, size_t i); /* bytes */
 SOT_API uint32_t sot_answer_point_finish(const sot_answer *answer, size_t i); /* SOT_FINISH_* */
-SOT_API uint32_t sot_answer_point_tokens(const sot_answer *answer, size_t i); /* tokens decoded */
+SOT_API uint32_t sot_answer_point_tokens(const sot_answer *answer, size_t i);
 
 /* Why the answer as a whole ended: that of the normal text, or the first of CANCELLED, CONTEXT,
  * LENGTH, STOP that holds for any part. Since 0.1. */
@@ -278,16 +289,18 @@ typedef struct sot_stats {
     uint32_t mode;              /* SOT_MODE_* that made the answer */
     uint32_t n_points;          /* points expanded */
     uint32_t n_points_dropped;  /* points over the cap */
-    /* Per stage, index 0 normal, 1 skeleton, 2 expand. Times in ns of the steady clock. */
+    /* Per stage, index 0 normal, 1 skeleton, 2 expand. Times in ns of the steady clock; a pass that
+     * prefills and decodes is split by its rows. */
     uint64_t prefill_ns[3], decode_ns[3];
-    uint32_t prefill_tokens[3]; /* prompt tokens computed */
+    uint32_t prefill_tokens[3]; /* prompt tokens computed; with the reused ones, all of the prompts */
     uint32_t reused_tokens[3];  /* prompt tokens found in pages that were already computed */
-    uint32_t decode_tokens[3];  /* tokens generated */
-    uint32_t decode_steps[3];   /* passes over the weights while decoding */
-    uint32_t max_rows[3];       /* largest decode batch */
+    uint32_t decode_tokens[3];  /* tokens picked, those that end a text included */
+    uint32_t decode_steps[3];   /* passes over the weights with rows that decode; a text's first
+                                   token comes with its prompt's last pass */
+    uint32_t max_rows[3];       /* most rows that decoded in one pass */
     uint32_t longest_expansion; /* tokens */
     uint64_t total_ns;
-    uint64_t peak_page_tokens;  /* most tokens' worth of pages in use at once */
+    uint64_t peak_page_tokens;  /* most tokens' worth of pages in use at once, kept ones too */
     uint64_t session_bytes;     /* memory that the session has reserved */
 } sot_stats;
 #define SOT_STATS_INIT SOT_STRUCT_INIT(sot_stats)
@@ -310,7 +323,7 @@ SOT_API sot_status sot_skeleton(sot_session *session, const char *question,
 /* Stage 2: expands all points as one batch (paper §2.1); the points may come from sot_skeleton or
  * sot_points_parse. The common beginning of the requests is computed once. Points beyond
  * max_batch, or beyond what the page pool holds, join as others finish. The tokens of a point do
- * not depend on what it is batched with.
+ * not depend on what it is batched with. max_points does not apply.
  * Returns as sot_generate does. The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_expand_batch(sot_session *session, const char *question,
                                     const sot_points *points, const sot_generate_params *params,

@@ -40,6 +40,11 @@ const char *sot_answer_point(const sot_answer *answer, size_t i)
     return soti_buffer_text(&answer->expansions[i].text);
 }
 
+size_t sot_answer_point_size(const sot_answer *answer, size_t i)
+{
+    return i < sot_answer_point_count(answer) ? answer->expansions[i].text.size : 0;
+}
+
 uint32_t sot_answer_point_finish(const sot_answer *answer, size_t i)
 {
     return i < sot_answer_point_count(answer) ? answer->expansions[i].finish : SOT_FINISH_NONE;

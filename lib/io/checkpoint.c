@@ -50,13 +50,10 @@ static sot_status read_path(const char *path, const soti_log *log, sot_progress_
     return soti_gguf_read(path, log, out);
 }
 
-/* Decoding may pick any id below n_vocab, so every one of them needs a piece. Files often have a
- * few rows more than tokens, for padding; such a row becomes a control piece, which means no text.
- */
-static sot_status complete_vocabulary(soti_checkpoint *checkpoint)
+sot_status soti_checkpoint_pad_vocabulary(soti_checkpoint *checkpoint, uint32_t n_pieces)
 {
     soti_vocabulary *vocabulary = &checkpoint->vocabulary;
-    while (vocabulary->n_pieces > 0 && vocabulary->n_pieces < checkpoint->shape.n_vocab) {
+    while (vocabulary->n_pieces < n_pieces) {
         char text[32];
         int size = snprintf(text, sizeof text, "<no piece %u>", vocabulary->n_pieces);
         RETURN_IF_ERROR(
@@ -67,7 +64,9 @@ static sot_status complete_vocabulary(soti_checkpoint *checkpoint)
 
 static sot_status complete(soti_checkpoint *checkpoint)
 {
-    RETURN_IF_ERROR(complete_vocabulary(checkpoint));
+    if (checkpoint->vocabulary.n_pieces > 0) {
+        RETURN_IF_ERROR(soti_checkpoint_pad_vocabulary(checkpoint, checkpoint->shape.n_vocab));
+    }
     if (checkpoint->name == NULL) {
         checkpoint->name = soti_copy_text("", 0);
     }

@@ -46,7 +46,8 @@ typedef struct soti_checkpoint {
  * tensor a LLaMA of this shape needs is there with its exact dimensions, none twice, none
  * overlapping another, all inside their file.
  * progress is called while random weights are made. *out is zeroed on failure.
- * Returns IO, FORMAT, UNSUPPORTED, MEMORY, CANCELLED. */
+ * Returns ARGUMENT (a random: specification), IO, FORMAT, UNSUPPORTED, MEMORY, THREAD,
+ * CANCELLED. */
 sot_status soti_checkpoint_open(const char *path, const soti_log *log, sot_progress_fn progress,
                                 void *user, soti_checkpoint *out);
 
@@ -54,12 +55,17 @@ sot_status soti_checkpoint_open(const char *path, const soti_log *log, sot_progr
 const soti_tensor *soti_checkpoint_find(const soti_checkpoint *checkpoint, const char *name);
 void soti_checkpoint_close(soti_checkpoint *checkpoint);
 
-/* ---- for the readers (gguf.c, huggingface.c, random_model.c) ---- */
+/* ---- the readers: gguf.c, huggingface.c, random_model.c ---- */
 
-/* Each fills a zeroed checkpoint; the caller closes it on failure too. */
+/* Each fills a checkpoint that is zero but for path and bos_id = eos_id = -1; the caller closes it,
+ * on failure too. name and conversation stay NULL where the files do not state them. */
 sot_status soti_gguf_read(const char *path, const soti_log *log, soti_checkpoint *out);
 sot_status soti_huggingface_read(const char *path, const soti_log *log, soti_checkpoint *out);
 sot_status soti_random_model_read(const char *spec, sot_progress_fn progress, void *user,
                                   soti_checkpoint *out);
+
+/* Appends control pieces, which mean no text, until there are n_pieces: decoding may pick any id
+ * below n_vocab, and files often have a few rows more than tokens. Returns MEMORY. */
+sot_status soti_checkpoint_pad_vocabulary(soti_checkpoint *checkpoint, uint32_t n_pieces);
 
 #endif

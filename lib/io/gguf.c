@@ -113,7 +113,10 @@ static sot_status read_rope(const soti_gguf_metadata *metadata, soti_shape *shap
         soti_gguf_get_float(metadata, "llama.rope.freq_base", false, &shape->rope_theta));
     RETURN_IF_ERROR(soti_gguf_get_text(metadata, "llama.rope.scaling.type", false, &text, &size));
     if (text == NULL) { /* files from before scaling had a type */
-        return soti_gguf_get_float(metadata, "llama.rope.scale_linear", false, &shape->rope_scale);
+        RETURN_IF_ERROR(
+            soti_gguf_get_float(metadata, "llama.rope.scale_linear", false, &shape->rope_scale));
+        return soti_gguf_get_float(metadata, "llama.rope.scaling.factor", false,
+                                   &shape->rope_scale);
     }
     if (text_is(text, size, "none")) {
         return SOT_OK;

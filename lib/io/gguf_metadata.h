@@ -1,5 +1,6 @@
-/* The container of a GGUF file: bounded little-endian reading, and the table of its key/value pairs.
- * What the keys mean for a model is gguf.c's matter. Format: github.com/ggml-org/ggml/docs/gguf.md */
+/* The container of a GGUF file: bounded little-endian reading, and the table of its pairs of key
+ * and value. What the keys mean is gguf.c's matter. Format: docs/gguf.md of
+ * github.com/ggml-org/ggml */
 #ifndef SOTI_IO_GGUF_METADATA_H
 #define SOTI_IO_GGUF_METADATA_H
 
@@ -65,8 +66,8 @@ void soti_gguf_metadata_free(soti_gguf_metadata *metadata);
 /* The value of that key, or NULL. */
 const soti_gguf_value *soti_gguf_find(const soti_gguf_metadata *metadata, const char *key);
 
-/* Each leaves *out alone where the key is missing and required is false. A value of another type, or
- * that *out cannot hold, is FORMAT; so is a missing one that is required. Whole numbers may have
+/* Each leaves *out alone where the key is missing and required is false. A value of another type,
+ * or that *out cannot hold, is FORMAT; so is a missing one that is required. Whole numbers may have
  * any whole type, real ones either real type. */
 sot_status soti_gguf_get_u32(const soti_gguf_metadata *metadata, const char *key, bool required,
                              uint32_t *out);

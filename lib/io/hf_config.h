@@ -4,8 +4,8 @@
 
 #include "io/checkpoint.h"
 
-/* Fills shape (checked), n_ctx_train, tied_output, name, and bos_id and eos_id where the file states
- * them, from folder/config.json. Returns IO, FORMAT, UNSUPPORTED, MEMORY. */
+/* Fills shape (checked), n_ctx_train, tied_output, name, and bos_id and eos_id where the file
+ * states them, from folder/config.json. Returns IO, FORMAT, UNSUPPORTED, MEMORY. */
 sot_status soti_hf_config_read(const char *folder, soti_checkpoint *out);
 
 #endif

@@ -1,10 +1,8 @@
 /* See hf_index.h. */
 #include "io/hf_index.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/fail.h"
@@ -13,18 +11,6 @@
 
 static const char index_file[] = "model.safetensors.index.json";
 static const char single_file[] = "model.safetensors";
-
-static sot_status exists(const char *folder, const char *name, bool *out)
-{
-    struct stat status;
-    char *path = soti_path_join(folder, name);
-    if (path == NULL) {
-        return SOT_ERR_MEMORY;
-    }
-    *out = stat(path, &status) == 0;
-    soti_free(path);
-    return SOT_OK;
-}
 
 static int compare_texts(const void *a, const void *b)
 {
@@ -72,8 +58,8 @@ sot_status soti_hf_index_read(const char *folder, soti_hf_index *out)
     bool has_single;
     bool has_index;
     *out = (soti_hf_index){0};
-    RETURN_IF_ERROR(exists(folder, single_file, &has_single));
-    RETURN_IF_ERROR(exists(folder, index_file, &has_index));
+    RETURN_IF_ERROR(soti_path_exists(folder, single_file, &has_single));
+    RETURN_IF_ERROR(soti_path_exists(folder, index_file, &has_index));
     if (!has_single && has_index) {
         RETURN_IF_ERROR(soti_json_read(folder, index_file, &out->root));
         return read_weight_map(json_object_get(out->root, "weight_map"), out);

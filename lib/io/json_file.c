@@ -6,17 +6,41 @@
 #include "io/filemap.h"
 #include "io/path_name.h"
 
+/* jansson stops behind the second of two equal keys, but does not say which key it is. */
+static sot_status fail_duplicate(const char *file, const char *text, const json_error_t *error)
+{
+    int end = error->position;
+    while (end > 0 && text[end - 1] != '"') {
+        end--;
+    }
+    int begin = end > 0 ? end - 1 : 0; /* the closing quote */
+    while (begin > 0 && text[begin - 1] != '"') {
+        begin--;
+    }
+    return soti_fail(SOT_ERR_FORMAT, "%s: line %d, column %d: \"%.*s\" is there twice", file,
+                     error->line, error->column, end > 0 ? end - 1 - begin : 0, text + begin);
+}
+
+static sot_status fail_parse(const char *file, const char *text, const json_error_t *error)
+{
+    switch (json_error_code(error)) {
+    case json_error_out_of_memory:
+        return soti_fail(SOT_ERR_MEMORY, "%s: out of memory while reading JSON", file);
+    case json_error_duplicate_key:
+        return fail_duplicate(file, text, error);
+    default:
+        return soti_fail(SOT_ERR_FORMAT, "%s: line %d, column %d: %s", file, error->line,
+                         error->column, error->text);
+    }
+}
+
 sot_status soti_json_parse(const char *file, const void *data, size_t size, json_t **out)
 {
     json_error_t error;
     json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
     *out = NULL;
     if (root == NULL) {
-        if (json_error_code(&error) == json_error_out_of_memory) {
-            return soti_fail(SOT_ERR_MEMORY, "%s: out of memory while reading JSON", file);
-        }
-        return soti_fail(SOT_ERR_FORMAT, "%s: line %d, column %d: %s", file, error.line,
-                         error.column, error.text);
+        return fail_parse(file, data, &error);
     }
     if (!json_is_object(root)) {
         json_decref(root);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/fail.h"
@@ -27,6 +28,18 @@ char *soti_path_join(const char *folder, const char *name)
     }
     memcpy(path + folder_size, name, name_size);
     return path;
+}
+
+sot_status soti_path_exists(const char *folder, const char *name, bool *out)
+{
+    struct stat info;
+    char *path = soti_path_join(folder, name);
+    if (path == NULL) {
+        return SOT_ERR_MEMORY;
+    }
+    *out = stat(path, &info) == 0;
+    soti_free(path);
+    return SOT_OK;
 }
 
 const char *soti_path_component(const char *path, size_t i, size_t *size)

@@ -1,4 +1,4 @@
-/* Paths as text: joining, last components, and the sentence for a failed system call. */
+/* Paths: joining, last components, existence, and the sentence for a failed system call. */
 #ifndef SOTI_IO_PATH_NAME_H
 #define SOTI_IO_PATH_NAME_H
 
@@ -12,6 +12,9 @@ const char *soti_path_base(const char *path);
 
 /* folder/name, the caller's own. NULL: no memory (soti_fail was called). */
 char *soti_path_join(const char *folder, const char *name);
+
+/* *out: whether folder/name is there, whatever it is. Returns MEMORY. */
+sot_status soti_path_exists(const char *folder, const char *name, bool *out);
 
 /* Component i from the end (0: the last) of path, trailing slashes aside. Empty if there is none;
  * not NUL-terminated. */

@@ -256,7 +256,6 @@ static sot_status take_tensors(const soti_tensor_list *list, uint32_t names, boo
 sot_status soti_tensor_list_finish(soti_tensor_list *list, uint32_t names, const soti_log *log,
                                    soti_checkpoint *checkpoint)
 {
-    RETURN_IF_ERROR(check_overlaps(list, checkpoint));
     RETURN_IF_ERROR(check_names(list, checkpoint));
     bool *used = soti_alloc(list->count, sizeof *used);
     if (used == NULL) {
@@ -265,6 +264,10 @@ sot_status soti_tensor_list_finish(soti_tensor_list *list, uint32_t names, const
     sot_status status = take_tensors(list, names, used, checkpoint);
     if (status == SOT_OK) {
         status = check_others(list, used, names, log, checkpoint);
+    }
+    if (status ==
+        SOT_OK) { /* last: a wrong shape often overlaps, too, and is the better sentence */
+        status = check_overlaps(list, checkpoint);
     }
     soti_free(used);
     return status;

@@ -12,13 +12,13 @@
 enum { SOTI_TENSOR_DIMS_MAX = 4, SOTI_NAMES_GGUF = 1, SOTI_NAMES_HUGGINGFACE = 2 };
 
 typedef struct soti_tensor_entry {
-    char *name;         /* as in the file; set by soti_tensor_list_add */
-    size_t i_map;       /* index into the checkpoint's maps */
-    uint64_t begin;     /* [begin, end): bytes of that file, checked to lie inside it */
+    char *name;     /* as in the file; set by soti_tensor_list_add */
+    size_t i_map;   /* index into the checkpoint's maps */
+    uint64_t begin; /* [begin, end): bytes of that file, checked to lie inside it */
     uint64_t end;
-    uint32_t type;      /* SOTI_TYPE_*, 0: another one */
-    char type_name[12]; /* for messages */
-    uint32_t n_dims;    /* those beyond SOTI_TENSOR_DIMS_MAX are not kept */
+    uint32_t type;                       /* SOTI_TYPE_*, 0: another one */
+    char type_name[12];                  /* for messages */
+    uint32_t n_dims;                     /* those beyond SOTI_TENSOR_DIMS_MAX are not kept */
     uint64_t dims[SOTI_TENSOR_DIMS_MAX]; /* row-major */
 } soti_tensor_entry;
 
@@ -43,10 +43,10 @@ void soti_tensor_list_free(soti_tensor_list *list);
 /* The entry of that name, or NULL. Any order of entries. */
 const soti_tensor_entry *soti_tensor_list_find(const soti_tensor_list *list, const char *name);
 
-/* Makes checkpoint->tensors from the list. checkpoint->shape has been checked. No two tensors of the
- * list may have one name or share bytes, needed or not; every tensor needed must be there with its
- * exact dimensions and a type we read. Others get a log line, biases are refused.
- * The entries are reordered. Returns FORMAT, UNSUPPORTED, MEMORY. */
+/* Makes checkpoint->tensors from the list. checkpoint->shape has been checked. No two tensors of
+ * the list may have one name or share bytes, needed or not; every tensor needed must be there with
+ * its exact dimensions and a type we read. Others get a log line, biases are refused. The entries
+ * are reordered. Returns FORMAT, UNSUPPORTED, MEMORY. */
 sot_status soti_tensor_list_finish(soti_tensor_list *list, uint32_t names, const soti_log *log,
                                    soti_checkpoint *checkpoint);
 

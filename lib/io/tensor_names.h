@@ -12,7 +12,7 @@
 enum {
     SOTI_ROLE_EMBEDDING = 1,
     SOTI_ROLE_NORM = 2,
-    SOTI_ROLE_INNER = 3,   /* a matrix inside a block */
+    SOTI_ROLE_INNER = 3,    /* a matrix inside a block */
     SOTI_ROLE_RESIDUAL = 4, /* a matrix whose product is added to the residual stream */
     SOTI_ROLE_OUTPUT = 5
 };

@@ -234,28 +234,31 @@ static sot_status step(soti_loop *loop)
     return SOT_OK;
 }
 
-sot_status soti_jobs_fail_full(const soti_run *run, const soti_job *job)
+/* The sentence for a text that ended for lack of room. Returns CONTEXT_FULL. */
+static sot_status fail_full(const soti_run *run, const soti_job *job)
 {
-    static const char *const names[] = {"text", "answer", "skeleton", "point"};
-    const char *name = names[job->stage <= SOT_STAGE_EXPAND ? job->stage : 0];
     uint32_t n_ctx = soti_engine_context_size(run->engine);
     uint32_t n_pool = soti_kv_page_count(soti_engine_kv(run->engine)) * SOTI_PAGE_TOKENS;
     size_t n_generated = job->generated.count;
     if (job->n_prompt > n_ctx) {
-        return soti_fail(SOT_ERR_CONTEXT_FULL,
-                         "%s %u: the prompt has %u tokens, the context holds %u", name,
-                         job->i_point + 1, job->n_prompt, n_ctx);
+        soti_fail(SOT_ERR_CONTEXT_FULL, "the prompt has %u tokens, the context holds %u",
+                  job->n_prompt, n_ctx);
+    } else if (n_generated == 0) {
+        soti_fail(SOT_ERR_CONTEXT_FULL,
+                  "the prompt has %u tokens, which the page pool of %u has no room for",
+                  job->n_prompt, n_pool);
+    } else {
+        bool context_full = job->n_prompt + n_generated > n_ctx;
+        soti_fail(SOT_ERR_CONTEXT_FULL,
+                  "the %s of %u tokens is full behind a prompt of %u and %zu generated",
+                  context_full ? "context" : "page pool", context_full ? n_ctx : n_pool,
+                  job->n_prompt, n_generated);
     }
-    if (n_generated == 0) {
-        return soti_fail(SOT_ERR_CONTEXT_FULL,
-                         "%s %u: the prompt has %u tokens, which the page pool of %u cannot hold",
-                         name, job->i_point + 1, job->n_prompt, n_pool);
+    if (job->stage != SOT_STAGE_EXPAND) {
+        return soti_fail_in(SOT_ERR_CONTEXT_FULL,
+                            "%s: ", job->stage == SOT_STAGE_SKELETON ? "skeleton" : "answer");
     }
-    bool context_full = job->n_prompt + n_generated > n_ctx;
-    return soti_fail(SOT_ERR_CONTEXT_FULL,
-                     "%s %u: the %s of %u tokens is full behind a prompt of %u and %zu generated",
-                     name, job->i_point + 1, context_full ? "context" : "page pool",
-                     context_full ? n_ctx : n_pool, job->n_prompt, n_generated);
+    return soti_fail_in(SOT_ERR_CONTEXT_FULL, "point %u: ", job->i_point + 1);
 }
 
 /* Ends whatever the loop left unfinished and settles what the run returns. */
@@ -276,7 +279,7 @@ static sot_status close_run(soti_loop *loop, sot_status status)
         return soti_fail(status, loop->run->stopped ? "stopped by the event callback"
                                                     : "cancelled by the host");
     }
-    return status == SOT_OK && full != NULL ? soti_jobs_fail_full(loop->run, full) : status;
+    return status == SOT_OK && full != NULL ? fail_full(loop->run, full) : status;
 }
 
 sot_status soti_jobs_run(soti_run *run, soti_job *jobs, uint32_t n_jobs)

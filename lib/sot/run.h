@@ -43,7 +43,4 @@ bool soti_run_cancelled(const soti_run *run);
  * started has the finish of what prevented it. */
 sot_status soti_jobs_run(soti_run *run, soti_job *jobs, uint32_t n_jobs);
 
-/* The sentence for a text that ended for lack of room, which it sets. Returns CONTEXT_FULL. */
-sot_status soti_jobs_fail_full(const soti_run *run, const soti_job *job);
-
 #endif

@@ -70,7 +70,9 @@ static void assert_same_answer(const sot_answer *a, const sot_answer *b)
 {
     assert_int_equal(sot_answer_point_count(a), sot_answer_point_count(b));
     for (size_t i = 0; i < sot_answer_point_count(a); i++) {
-        assert_string_equal(sot_answer_point(a, i), sot_answer_point(b, i));
+        assert_int_equal(sot_answer_point_size(a, i), sot_answer_point_size(b, i));
+        assert_memory_equal(sot_answer_point(a, i), sot_answer_point(b, i),
+                            sot_answer_point_size(a, i));
         assert_int_equal(sot_answer_point_tokens(a, i), sot_answer_point_tokens(b, i));
         assert_int_equal(sot_answer_point_finish(a, i), sot_answer_point_finish(b, i));
     }
@@ -131,6 +133,49 @@ static void points_batched_equal_one_at_a_time(void **state)
         }
         sot_model_free(model);
     }
+}
+
+/* The two stages one by one are the call that does both, and a seed is all that a draw depends on.
+ */
+static void stages_one_by_one_equal_the_whole(void **state)
+{
+    (void)state;
+    sot_model *model = NULL;
+    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+    sot_prompts prompts = SOT_PROMPTS_INIT;
+    prompts.point = point_prompt;
+    prompts.skeleton = skeleton_prompt;
+    session_params.n_threads = 1;
+    session_params.n_ctx = 512;
+    assert_int_equal(sot_model_load("random:48x1x3x80x300", NULL, &model), SOT_OK);
+    sot_session *session = open_session(model, &session_params);
+    sot_answer *first = NULL;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+        sot_answer *whole = NULL;
+        sot_answer *expanded = NULL;
+        sot_points *points = NULL;
+        params.prompts = &prompts;
+        params.temperature = 1.0f;
+        params.seed = seed;
+        params.max_skeleton_tokens = params.max_point_tokens = 12;
+        assert_int_equal(sot_generate(session, "what?", &params, &whole), SOT_OK);
+        assert_int_equal(sot_skeleton(session, "what?", &params, &points), SOT_OK);
+        assert_int_equal(sot_expand_batch(session, "what?", points, &params, &expanded), SOT_OK);
+        assert_same_answer(whole, expanded);
+        assert_string_equal(sot_points_source(points), sot_points_source(sot_answer_points(whole)));
+        if (first != NULL) {
+            assert_string_not_equal(sot_answer_text(first), sot_answer_text(whole));
+        }
+        sot_answer_free(first);
+        first = whole;
+        sot_answer_free(expanded);
+        sot_points_free(points);
+    }
+    sot_answer_free(first);
+    check_pages(session);
+    sot_session_free(session);
+    sot_model_free(model);
 }
 
 /* Cancels after some events. */
@@ -216,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(points_batched_equal_one_at_a_time),
+        cmocka_unit_test(stages_one_by_one_equal_the_whole),
         cmocka_unit_test(pages_come_back_after_any_calls),
     };
     return cmocka_run_group_tests_name("batched points", tests, NULL, NULL);

@@ -41,6 +41,8 @@ static void answer_gives_text_and_points(void **state)
     assert_int_equal(sot_answer_point_count(answer), 2);
     assert_string_equal(sot_answer_point(answer, 0), "one");
     assert_string_equal(sot_answer_point(answer, 1), "");
+    assert_int_equal(sot_answer_point_size(answer, 0), 3);
+    assert_int_equal(sot_answer_point_size(answer, 1), 0);
     assert_int_equal(sot_answer_point_tokens(answer, 0), 4);
     assert_int_equal(sot_answer_point_tokens(answer, 1), 1);
     assert_int_equal(sot_answer_point_finish(answer, 1), SOT_FINISH_STOP);
@@ -52,6 +54,7 @@ static void answer_index_too_far_gives_nothing(void **state)
     (void)state;
     assert_null(sot_answer_point(answer, 2));
     assert_null(sot_answer_point(answer, SIZE_MAX));
+    assert_int_equal(sot_answer_point_size(answer, 2), 0);
     assert_int_equal(sot_answer_point_tokens(answer, 2), 0);
     assert_int_equal(sot_answer_point_finish(answer, 2), SOT_FINISH_NONE);
 }

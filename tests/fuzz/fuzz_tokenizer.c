@@ -1,0 +1,98 @@
+/* Any text by any vocabulary: the input is one byte of options; pieces, each a byte of type and
+ * score, a length and as many bytes, until a length of 0; then the text. What must hold: texts come
+ * back as they were, and streaming gives what decoding gives. Build as fuzz_tokenizer_model.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "io/tokenizer.h"
+#include "sot/sot.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { DUMMY_PREFIX = 1, REMOVE_SPACES = 2, SPECIAL = 4 };
+
+static const char space_mark[] = "\xE2\x96\x81";
+
+/* Bytes that the vocabulary took. Pieces that cannot be entered are left out. */
+static size_t make_vocabulary(const uint8_t *data, size_t size, soti_vocabulary *v)
+{
+    if (soti_vocabulary_make_bytes(260, v) != SOT_OK) {
+        abort();
+    }
+    v->add_dummy_prefix = (data[0] & DUMMY_PREFIX) != 0;
+    v->remove_extra_whitespaces = (data[0] & REMOVE_SPACES) != 0;
+    size_t at = 1;
+    while (at + 2 <= size && data[at + 1] > 0 && data[at + 1] <= size - at - 2) {
+        static const uint32_t types[] = {SOTI_PIECE_NORMAL, SOTI_PIECE_NORMAL, SOTI_PIECE_UNUSED,
+                                         SOTI_PIECE_USER_DEFINED, SOTI_PIECE_CONTROL};
+        uint32_t type = types[(data[at] >> 4) % 5];
+        float score = (float)(data[at] & 15) - 8.0f;
+        soti_vocabulary_append(v, (const char *)data + at + 2, data[at + 1], score, type);
+        at += 2 + (size_t)data[at + 1];
+    }
+    return at + 2 <= size ? at + 2 : size;
+}
+
+static void check_stream(const soti_tokenizer *tokenizer, const soti_tokens *ids)
+{
+    soti_token_stream stream;
+    soti_buffer streamed = {0};
+    soti_buffer decoded = {0};
+    soti_tokens behind = {0};
+    int32_t first[2] = {3 + '\n', 1}; /* a byte in front, so that no space is taken off; BOS */
+    soti_tokens_append(&behind, first, 2);
+    soti_tokens_append(&behind, ids->ids, ids->count);
+    soti_token_stream_begin(&stream, tokenizer);
+    for (size_t i = 0; i < ids->count; i++) {
+        size_t before = streamed.size;
+        soti_token_stream_append(&stream, ids->ids[i], &streamed);
+        size_t added = streamed.size - before;
+        if (soti_utf8_find_invalid(soti_buffer_text(&streamed) + before, added) != added) {
+            abort();
+        }
+    }
+    soti_token_stream_end(&stream, &streamed);
+    soti_tokenizer_decode(tokenizer, behind.ids, behind.count, 0, &decoded);
+    if (decoded.size != streamed.size + 1 ||
+        memcmp(decoded.data + 1, soti_buffer_text(&streamed), streamed.size) != 0) {
+        abort();
+    }
+    soti_tokens_free(&behind);
+    soti_buffer_free(&streamed);
+    soti_buffer_free(&decoded);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    soti_vocabulary vocabulary;
+    soti_tokenizer *tokenizer = NULL;
+    if (size == 0) {
+        return 0;
+    }
+    size_t at = make_vocabulary(data, size, &vocabulary);
+    const char *text = (const char *)data + at;
+    size_t n = size - at;
+    if (soti_tokenizer_create(&vocabulary, &tokenizer) != SOT_OK) { /* a piece twice */
+        soti_vocabulary_free(&vocabulary);
+        return 0;
+    }
+    soti_tokens ids = {0};
+    soti_buffer back = {0};
+    uint32_t flags = data[0] & SPECIAL ? SOT_TOKENIZE_SPECIAL : 0;
+    if (soti_tokenizer_encode(tokenizer, text, n, flags, &ids) != SOT_OK ||
+        soti_tokenizer_decode(tokenizer, ids.ids, ids.count, flags, &back) != SOT_OK ||
+        soti_utf8_find_invalid(soti_buffer_text(&back), back.size) != back.size) {
+        abort();
+    }
+    bool exact = !(data[0] & (REMOVE_SPACES | SPECIAL)) && soti_utf8_find_invalid(text, n) == n &&
+                 memmem(text, n, space_mark, 3) == NULL;
+    if (exact && (back.size != n || memcmp(soti_buffer_text(&back), text, n) != 0)) {
+        abort();
+    }
+    check_stream(tokenizer, &ids);
+    soti_tokens_free(&ids);
+    soti_buffer_free(&back);
+    soti_tokenizer_free(tokenizer);
+    return 0;
+}

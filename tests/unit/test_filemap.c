@@ -1,0 +1,104 @@
+/* Mapping regular files, and refusing everything else without waiting for it. */
+#include "model_files.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "io/filemap.h"
+
+static soti_filemap map;
+
+static void check_map_refused(const char *path, sot_status status, const char *part)
+{
+    memset(&map, 0xA5, sizeof map);
+    assert_int_equal(soti_filemap_open(path, &map), status);
+    assert_non_null(strstr(soti_fail_message(), path));
+    assert_non_null(strstr(soti_fail_message(), part));
+    assert_null(map.path);
+    assert_null(map.data);
+    assert_int_equal(map.size, 0);
+    soti_filemap_close(&map);
+}
+
+static void filemap_regular_file_is_mapped_whole(void **state)
+{
+    (void)state;
+    static uint8_t data[10000];
+    static const size_t sizes[] = {1, 4095, 4096, 4097, 10000};
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)(i * 7 + i / 256);
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const char *path = path_of("file");
+        write_file(path, data, sizes[i]);
+        assert_int_equal(soti_filemap_open(path, &map), SOT_OK);
+        assert_string_equal(map.path, path);
+        assert_int_equal(map.size, sizes[i]);
+        assert_memory_equal(map.data, data, sizes[i]);
+        soti_filemap_close(&map);
+        assert_null(map.data);
+        soti_filemap_close(&map);
+    }
+}
+
+static void filemap_link_to_a_file_is_followed(void **state)
+{
+    (void)state;
+    write_file(path_of("blob"), "abc", 3);
+    assert_int_equal(symlink("blob", path_of("link")), 0);
+    assert_int_equal(soti_filemap_open(path_of("link"), &map), SOT_OK);
+    assert_memory_equal(map.data, "abc", 3);
+    soti_filemap_close(&map);
+    assert_int_equal(symlink("nothing", path_of("dangling")), 0);
+    check_map_refused(path_of("dangling"), SOT_ERR_IO, "cannot be opened");
+}
+
+static void filemap_what_is_no_file_is_refused_without_waiting(void **state)
+{
+    (void)state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int descriptor = socket(AF_UNIX, SOCK_STREAM, 0);
+    alarm(20); /* an open that blocks ends the test */
+    assert_int_equal(mkfifo(path_of("fifo"), 0600), 0);
+    check_map_refused(path_of("fifo"), SOT_ERR_IO, "a FIFO");
+    check_map_refused(test_folder, SOT_ERR_IO, "a directory");
+    check_map_refused("/dev/null", SOT_ERR_IO, "a device");
+    check_map_refused("/dev/zero", SOT_ERR_IO, "a device");
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path_of("socket"));
+    assert_int_equal(bind(descriptor, (struct sockaddr *)&address, sizeof address), 0);
+    check_map_refused(path_of("socket"), SOT_ERR_IO, "socket"); /* open itself fails on Linux */
+    close(descriptor);
+    alarm(0);
+}
+
+static void filemap_missing_empty_or_unreachable_is_named(void **state)
+{
+    (void)state;
+    check_map_refused(path_of("missing"), SOT_ERR_IO, "cannot be opened: No such file");
+    check_map_refused("", SOT_ERR_IO, "cannot be opened");
+    write_file(path_of("empty"), "", 0);
+    check_map_refused(path_of("empty"), SOT_ERR_FORMAT, "the file is empty");
+    check_map_refused(path_of("empty/below"), SOT_ERR_IO, "cannot be opened");
+}
+
+static void filemap_allocation_may_fail(void **state)
+{
+    (void)state;
+    write_file(path_of("file"), "abc", 3);
+    soti_alloc_fail_at(0);
+    assert_int_equal(soti_filemap_open(path_of("file"), &map), SOT_ERR_MEMORY);
+    assert_true(soti_alloc_fail_at(-1) < 0);
+    assert_null(map.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(filemap_regular_file_is_mapped_whole),
+        cmocka_unit_test(filemap_link_to_a_file_is_followed),
+        cmocka_unit_test(filemap_what_is_no_file_is_refused_without_waiting),
+        cmocka_unit_test(filemap_missing_empty_or_unreachable_is_named),
+        cmocka_unit_test(filemap_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
+}
