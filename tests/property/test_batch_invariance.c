@@ -10,7 +10,7 @@
 #include "branch_scenario.h"
 #include "isa_list.h"
 
-enum { ROUNDS = 20, WAYS = 4 };
+enum { ROUNDS = 12, WAYS = 4 };
 
 static void compare_ways(const char *isa, uint64_t seed)
 {

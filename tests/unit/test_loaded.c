@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <pthread.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -213,6 +214,67 @@ static void model_engine_survives_every_failed_allocation(void **state)
     soti_model_release(model);
 }
 
+enum { HOSTS = 3, STEPS = 4 };
+
+typedef struct host {
+    sot_model *model; /* a reference of its own */
+    int32_t picked[STEPS];
+    sot_status status;
+} host;
+
+static sot_status generate_on_own_engine(host *h)
+{
+    const soti_engine_params params = {.n_threads = 1,
+                                       .n_ctx = 16,
+                                       .max_batch = 1,
+                                       .kv_tokens = 16,
+                                       .chunk_rows = 1,
+                                       .n_sequences = 1};
+    soti_engine *engine;
+    RETURN_IF_ERROR(soti_engine_create(h->model, &params, &engine));
+    soti_sequence *sequence = soti_sequence_create(soti_engine_kv(engine));
+    int32_t token = 11;
+    sot_status status = SOT_OK;
+    for (int i = 0; i < STEPS && status == SOT_OK; i++) {
+        soti_work item = {.sequence = sequence,
+                          .tokens = &token,
+                          .n_tokens = 1,
+                          .want_pick = 1,
+                          .pick = {.top_p = 1, .repetition_penalty = 1}};
+        status = soti_engine_step(engine, &item, 1, NULL, NULL);
+        h->picked[i] = token = item.picked;
+    }
+    soti_engine_free(engine);
+    return status;
+}
+
+static void *run_host(void *argument)
+{
+    host *h = argument;
+    h->status = generate_on_own_engine(h);
+    soti_model_release(h->model);
+    return NULL;
+}
+
+static void model_is_shared_by_threads_that_leave_in_any_order(void **state)
+{
+    (void)state;
+    sot_model *model = open_model(paths[0]);
+    pthread_t threads[HOSTS];
+    host hosts[HOSTS];
+    for (int i = 0; i < HOSTS; i++) {
+        soti_model_retain(model);
+        hosts[i] = (host){.model = model};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_host, &hosts[i]), 0);
+    }
+    soti_model_release(model);
+    for (int i = 0; i < HOSTS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(hosts[i].status, SOT_OK);
+        assert_memory_equal(hosts[i].picked, hosts[0].picked, sizeof hosts[0].picked);
+    }
+}
+
 /* "Nothing allocated per step": the next allocation would fail. */
 static void model_steps_allocate_nothing(void **state)
 {
@@ -268,6 +330,7 @@ int main(void)
         cmocka_unit_test(model_progress_can_cancel_at_any_call),
         cmocka_unit_test(model_open_survives_every_failed_allocation),
         cmocka_unit_test(model_engine_survives_every_failed_allocation),
+        cmocka_unit_test(model_is_shared_by_threads_that_leave_in_any_order),
         cmocka_unit_test(model_steps_allocate_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
