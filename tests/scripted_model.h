@@ -60,6 +60,14 @@ static inline void script_skeleton(const char *text)
     script_text(SOTI_STREAM_SKELETON, text, false);
 }
 
+static inline void script_three_points(void)
+{
+    script_skeleton(" Alpha.\n2. Beta.\n3. Gamma.");
+    script_text(0, " first.", false);
+    script_text(1, "\n second one. \n", false);
+    script_text(2, " third", false);
+}
+
 static inline int32_t script_token(uint64_t stream, uint64_t counter)
 {
     if (counter == 0 && scripted.first_id >= 0) {
@@ -213,6 +221,23 @@ static inline void scripted_model_close(void)
     assert_int_equal(scripted.n_contexts, 0);
     soti_tokenizer_free(scripted_model.tokenizer);
     scripted_model.tokenizer = NULL;
+}
+
+static inline sot_session *scripted_session_open(const sot_session_params *params)
+{
+    sot_session *session = NULL;
+    assert_int_equal(sot_session_create(&scripted_model, params, &session), SOT_OK);
+    return session;
+}
+
+/* Gives kept pages up and finds that none is missing. */
+static inline void scripted_session_close(sot_session *session)
+{
+    soti_kv *kv = soti_engine_kv(session->engine);
+    while (soti_session_make_room(session)) {
+    }
+    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
+    sot_session_free(session);
 }
 
 #endif

@@ -1,33 +1,14 @@
 /* The two stages from question to answer, on a model that says what the test wrote: what is made of
- * skeletons and expansions, what is counted, what is left when something stops it. */
+ * skeletons and expansions, what is shared and counted. What stops them: test_pipeline_limits.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include <cmocka.h>
 
 #include "event_log.h"
 #include "scripted_model.h"
-#include "sot/session.h"
-
-static sot_session *open_session(const sot_session_params *params)
-{
-    sot_session *session = NULL;
-    assert_int_equal(sot_session_create(&scripted_model, params, &session), SOT_OK);
-    return session;
-}
-
-/* Gives kept pages up and finds that none is missing. */
-static void close_session(sot_session *session)
-{
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-    sot_session_free(session);
-}
 
 static int setup(void **state)
 {
@@ -43,19 +24,11 @@ static int teardown(void **state)
     return 0;
 }
 
-static void script_three_points(void)
-{
-    script_skeleton(" Alpha.\n2. Beta.\n3. Gamma.");
-    script_text(0, " first.", false);
-    script_text(1, "\n second one. \n", false);
-    script_text(2, " third", false);
-}
-
 static void generate_three_points_aggregates_as_the_paper(void **state)
 {
     (void)state;
     script_three_points();
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer),
@@ -70,7 +43,7 @@ static void generate_three_points_aggregates_as_the_paper(void **state)
     assert_int_equal(sot_answer_point_finish(answer, 2), SOT_FINISH_STOP);
     assert_int_equal(sot_answer_point_tokens(answer, 2), strlen(" third") + 1);
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_events_tell_the_whole_story(void **state)
@@ -81,7 +54,7 @@ static void generate_events_tell_the_whole_story(void **state)
     sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
     params.on_event = event_log_record;
     params.event_user = &log;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_int_equal(log.stages, 23); /* skeleton, expand */
@@ -97,7 +70,7 @@ static void generate_events_tell_the_whole_story(void **state)
     assert_int_equal(log.n_done, log.n_total);
     sot_answer_free(answer);
     event_log_free(&log);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_normal_answers_without_stages(void **state)
@@ -109,7 +82,7 @@ static void generate_normal_answers_without_stages(void **state)
     params.mode = SOT_MODE_NORMAL;
     params.on_event = event_log_record;
     params.event_user = &log;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "Why?", &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "Just so.");
@@ -127,7 +100,7 @@ static void generate_normal_answers_without_stages(void **state)
     assert_int_equal(stats.prefill_tokens[0] + stats.reused_tokens[0], 1 + strlen("Why?"));
     sot_answer_free(answer);
     event_log_free(&log);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_without_points_answers_with_the_skeleton(void **state)
@@ -139,7 +112,7 @@ static void generate_without_points_answers_with_the_skeleton(void **state)
     sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
     params.prompts = &prompts;
     script_skeleton(" I cannot list anything. \n");
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), " I cannot list anything. \n");
@@ -148,7 +121,7 @@ static void generate_without_points_answers_with_the_skeleton(void **state)
     assert_int_equal(sot_answer_point_count(answer), 0);
     assert_int_equal(sot_answer_finish(answer), SOT_FINISH_STOP);
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_repeated_index_expands_the_first_only(void **state)
@@ -157,12 +130,12 @@ static void generate_repeated_index_expands_the_first_only(void **state)
     script_skeleton(" A.\n1. B.\n2. C.\n1. D.");
     script_text(0, "a", false);
     script_text(1, "c", false);
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "1. A. a\n2. C. c");
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_over_the_cap_reports_what_it_dropped(void **state)
@@ -171,7 +144,7 @@ static void generate_over_the_cap_reports_what_it_dropped(void **state)
     script_three_points();
     sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
     params.max_points = 2;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_int_equal(sot_answer_point_count(answer), 2);
@@ -180,7 +153,7 @@ static void generate_over_the_cap_reports_what_it_dropped(void **state)
     assert_int_equal(stats.n_points, 2);
     assert_int_equal(stats.n_points_dropped, 1);
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_stops_at_strings_ids_and_lengths(void **state)
@@ -198,7 +171,7 @@ static void generate_stops_at_strings_ids_and_lengths(void **state)
     params.stop_ids = stop_ids;
     params.n_stop_ids = 1;
     params.max_point_tokens = 20;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_point(answer, 0), "one ");
@@ -210,7 +183,7 @@ static void generate_stops_at_strings_ids_and_lengths(void **state)
     assert_int_equal(sot_answer_point_finish(answer, 2), SOT_FINISH_LENGTH);
     assert_int_equal(sot_answer_finish(answer), SOT_FINISH_LENGTH);
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_stop_string_is_never_shown(void **state)
@@ -225,13 +198,13 @@ static void generate_stop_string_is_never_shown(void **state)
     params.n_stop_strings = 1;
     params.on_event = event_log_record;
     params.event_user = &log;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_string_equal(soti_buffer_text(&log.texts[SOT_STAGE_NORMAL]), "some ");
     sot_answer_free(answer);
     event_log_free(&log);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_token_without_a_piece_has_no_text(void **state)
@@ -245,7 +218,7 @@ static void generate_token_without_a_piece_has_no_text(void **state)
     assert_int_equal(soti_tokenizer_create(&vocabulary, &scripted_model.tokenizer), SOT_OK);
     sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
     params.mode = SOT_MODE_NORMAL;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "hi");
@@ -256,7 +229,7 @@ static void generate_token_without_a_piece_has_no_text(void **state)
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "");
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 /* The points' tokens at the cost of one: prompts, pages and steps are what sharing promises. */
@@ -276,7 +249,7 @@ static void expand_shares_the_common_beginning(void **state)
     sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
     params.max_point_tokens = 10;
     params.prompts = &prompts;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_stats stats = SOT_STATS_INIT;
     sot_answer *answer = NULL;
     /* BOS, then a token per byte. */
@@ -301,14 +274,14 @@ static void expand_shares_the_common_beginning(void **state)
     assert_int_equal(stats.reused_tokens[2], 3 * n_common + n_constant);
     sot_answer_free(answer);
     sot_points_free(points);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void generate_second_question_reuses_both_templates(void **state)
 {
     (void)state;
     script_three_points();
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_stats first = SOT_STATS_INIT;
     sot_stats second = SOT_STATS_INIT;
     sot_answer *answer = NULL;
@@ -328,7 +301,7 @@ static void generate_second_question_reuses_both_templates(void **state)
     assert_int_equal(second.prefill_tokens[2], first.prefill_tokens[2] + n_both - n_point);
     assert_int_equal(second.prefill_tokens[2] + second.reused_tokens[2],
                      first.prefill_tokens[2] + first.reused_tokens[2]);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void expand_one_point_keeps_its_beginning_too(void **state)
@@ -336,7 +309,7 @@ static void expand_one_point_keeps_its_beginning_too(void **state)
     (void)state;
     script_skeleton(" Only.");
     script_text(0, "text", false);
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_stats stats = SOT_STATS_INIT;
     sot_answer *answer = NULL;
     for (int round = 0; round < 2; round++) {
@@ -347,7 +320,7 @@ static void expand_one_point_keeps_its_beginning_too(void **state)
     }
     assert_int_equal(stats.reused_tokens[2],
                      1 + (size_t)(strstr(soti_prompt_point, "{") - soti_prompt_point));
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void expand_without_points_answers_with_their_source(void **state)
@@ -355,7 +328,7 @@ static void expand_without_points_answers_with_their_source(void **state)
     (void)state;
     sot_points *points = NULL;
     assert_int_equal(sot_points_parse("no list", 7, 0, &points), SOT_OK);
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "no list");
@@ -363,310 +336,20 @@ static void expand_without_points_answers_with_their_source(void **state)
     sot_points_free(points);
     assert_int_equal(sot_points_count(sot_answer_points(answer)), 0); /* the answer's own copy */
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void skeleton_alone_gives_the_points(void **state)
 {
     (void)state;
     script_three_points();
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_points *points = NULL;
     assert_int_equal(sot_skeleton(session, "What?", NULL, &points), SOT_OK);
     assert_int_equal(sot_points_count(points), 3);
     assert_string_equal(sot_points_text(points, 2), "Gamma.");
     sot_points_free(points);
-    close_session(session);
-}
-
-/* 40 points through a batch of 4 and a pool that holds even fewer at their full length. */
-static void expand_more_points_than_room_joins_as_others_finish(void **state)
-{
-    (void)state;
-    soti_buffer source = {0};
-    static char names[40][8];
-    for (int i = 0; i < 40; i++) {
-        snprintf(names[i], sizeof names[i], "t%d", i);
-        char line[16];
-        int n = snprintf(line, sizeof line, "%d. P\n", i + 1);
-        assert_int_equal(soti_buffer_append(&source, line, (size_t)n), SOT_OK);
-        script_text((uint64_t)i, names[i], false);
-    }
-    sot_points *points = NULL;
-    assert_int_equal(sot_points_parse(source.data, source.size, 0, &points), SOT_OK);
-    soti_buffer_free(&source);
-    const struct {
-        uint32_t max_batch, kv_tokens, least_rows, most_rows;
-    } cases[] = {{4, 0, 4, 4}, {40, 20000, 40, 40}, {40, 3072, 2, 39}, {1, 0, 1, 1}};
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
-        session_params.n_ctx = 1024;
-        session_params.chunk_rows = 8192;
-        session_params.max_batch = cases[c].max_batch;
-        session_params.kv_tokens = cases[c].kv_tokens;
-        sot_session *session = open_session(&session_params);
-        sot_stats stats = SOT_STATS_INIT;
-        sot_answer *answer = NULL;
-        assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer), SOT_OK);
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
-        assert_in_range(stats.max_rows[2], cases[c].least_rows, cases[c].most_rows);
-        assert_true(stats.peak_page_tokens <=
-                    SOTI_PAGE_TOKENS *
-                        (uint64_t)soti_kv_page_count(soti_engine_kv(session->engine)));
-        for (size_t i = 0; i < 40; i++) {
-            assert_string_equal(sot_answer_point(answer, i), names[i]);
-        }
-        sot_answer_free(answer);
-        close_session(session);
-    }
-    sot_points_free(points);
-}
-
-static void expand_in_a_pool_for_one_goes_one_by_one(void **state)
-{
-    (void)state;
-    script_text(0, "one", false);
-    script_text(1, "two", false);
-    script_text(2, "three", false);
-    sot_points *points = NULL;
-    assert_int_equal(sot_points_parse("1. A\n2. B\n3. C", 14, 0, &points), SOT_OK);
-    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
-    session_params.n_ctx = 1024;
-    session_params.kv_tokens = 512; /* the prompt has about 450 */
-    sot_session *session = open_session(&session_params);
-    sot_answer *answer = NULL;
-    assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer), SOT_OK);
-    assert_string_equal(sot_answer_text(answer), "1. A one\n2. B two\n3. C three");
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
-    assert_int_equal(stats.max_rows[2], 1);
-    sot_answer_free(answer);
-    sot_points_free(points);
-    close_session(session);
-}
-
-static void generate_prompt_beyond_the_context_says_both_numbers(void **state)
-{
-    (void)state;
-    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
-    session_params.n_ctx = 100;
-    sot_session *session = open_session(&session_params);
-    sot_answer *answer = NULL;
-    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_ERR_CONTEXT_FULL);
-    assert_non_null(strstr(sot_error_message(), "100"));
-    assert_non_null(strstr(sot_error_message(), "prompt has "));
-    assert_non_null(answer);
-    assert_string_equal(sot_answer_text(answer), " 1.");
-    assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
-    assert_int_equal(scripted.n_steps, 0);
-    sot_answer_free(answer);
-    close_session(session);
-}
-
-static void generate_context_full_keeps_what_was_written(void **state)
-{
-    (void)state;
-    const char prompt_text[] = "Why?";
-    script_text(SOTI_STREAM_NORMAL, "abcdefghij", true);
-    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
-    params.mode = SOT_MODE_NORMAL;
-    const struct {
-        uint32_t n_ctx, kv_tokens;
-        size_t n_tokens;
-    } cases[] = {
-        /* the last token needs no position of its own */
-        {40, 0, 40 - 1 - 4 + 1},
-        {5, 0, 1},
-        {400, 64, 64 - 1 - 4 + 1},
-    };
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
-        session_params.n_ctx = cases[c].n_ctx;
-        session_params.kv_tokens = cases[c].kv_tokens;
-        sot_session *session = open_session(&session_params);
-        sot_answer *answer = NULL;
-        assert_int_equal(sot_generate(session, prompt_text, &params, &answer),
-                         SOT_ERR_CONTEXT_FULL);
-        assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
-        assert_int_equal(sot_answer_text_size(answer), cases[c].n_tokens);
-        assert_non_null(strstr(sot_error_message(), "is full"));
-        sot_answer_free(answer);
-        /* The session can be used again. */
-        params.max_tokens = 1;
-        assert_int_equal(sot_generate(session, prompt_text, &params, &answer), SOT_OK);
-        params.max_tokens = 0;
-        sot_answer_free(answer);
-        close_session(session);
-    }
-}
-
-static void generate_context_full_in_a_point_lets_the_others_finish(void **state)
-{
-    (void)state;
-    script_text(0, "short", false);
-    script_text(1, "0123456789", true);
-    script_text(2, "brief", false);
-    sot_points *points = NULL;
-    assert_int_equal(sot_points_parse("1. A\n2. B\n3. C", 14, 0, &points), SOT_OK);
-    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
-    session_params.n_ctx = 512;
-    sot_session *session = open_session(&session_params);
-    event_log log = {0};
-    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
-    params.on_event = event_log_record;
-    params.event_user = &log;
-    sot_answer *answer = NULL;
-    assert_int_equal(sot_expand_batch(session, "What?", points, &params, &answer),
-                     SOT_ERR_CONTEXT_FULL);
-    assert_non_null(strstr(sot_error_message(), "point 2: the context of 512"));
-    assert_int_equal(sot_answer_point_finish(answer, 0), SOT_FINISH_STOP);
-    assert_int_equal(sot_answer_point_finish(answer, 1), SOT_FINISH_CONTEXT);
-    assert_int_equal(sot_answer_point_finish(answer, 2), SOT_FINISH_STOP);
-    assert_int_equal(log.finishes[1], SOT_FINISH_CONTEXT);
-    assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
-    assert_string_equal(sot_answer_point(answer, 2), "brief");
-    assert_memory_equal(sot_answer_point(answer, 1), "0123456789", 10);
-    sot_answer_free(answer);
-    event_log_free(&log);
-    sot_points_free(points);
-    close_session(session);
-}
-
-static void expand_common_beginning_beyond_the_context_fails_every_point(void **state)
-{
-    (void)state;
-    sot_points *points = NULL;
-    assert_int_equal(sot_points_parse("1. A\n2. B", 9, 0, &points), SOT_OK);
-    const struct {
-        uint32_t n_ctx, kv_tokens;
-    } cases[] = {{200, 0}, {1000, 200}};
-    for (size_t c = 0; c < 2; c++) {
-        sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
-        session_params.n_ctx = cases[c].n_ctx;
-        session_params.kv_tokens = cases[c].kv_tokens;
-        sot_session *session = open_session(&session_params);
-        sot_answer *answer = NULL;
-        assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer),
-                         SOT_ERR_CONTEXT_FULL);
-        assert_non_null(strstr(sot_error_message(), c == 0 ? " 200" : " 208"));
-        assert_int_equal(sot_answer_point_count(answer), 2);
-        assert_int_equal(sot_answer_point_finish(answer, 1), SOT_FINISH_CONTEXT);
-        assert_string_equal(sot_answer_text(answer), "1. A \n2. B ");
-        sot_answer_free(answer);
-        close_session(session);
-    }
-    sot_points_free(points);
-}
-
-/* Stops at every event there is, by the callback and by cancelling, and asks again afterwards. */
-static void generate_stopped_at_any_event_keeps_what_there_is(void **state)
-{
-    (void)state;
-    script_three_points();
-    sot_session *session = open_session(NULL);
-    soti_kv *kv = soti_engine_kv(session->engine);
-    uint32_t n_stops = 0;
-    for (uint32_t n = 1; n_stops == n - 1; n++) {
-        for (int by_cancel = 0; by_cancel < 2; by_cancel++) {
-            event_log log = {
-                .stop_at = by_cancel ? 0 : n, .cancel_at = by_cancel ? n : 0, .cancels = session};
-            sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
-            params.on_event = event_log_record;
-            params.event_user = &log;
-            sot_answer *answer = NULL;
-            sot_status status = sot_generate(session, "What?", &params, &answer);
-            assert_non_null(answer);
-            if (status == SOT_ERR_CANCELLED) {
-                n_stops += by_cancel == 0;
-                assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CANCELLED);
-                assert_non_null(strstr(sot_error_message(), by_cancel ? "host" : "callback"));
-            } else {
-                assert_int_equal(status, SOT_OK); /* the last event, or none at all */
-                assert_true(log.n_events <= n);
-            }
-            for (size_t i = 0; by_cancel && i < sot_answer_point_count(answer); i++) {
-                assert_string_equal(soti_buffer_text(&log.expansions[i]),
-                                    sot_answer_point(answer, i));
-                assert_int_equal(log.n_ends[i], 1);
-            }
-            sot_answer_free(answer);
-            event_log_free(&log);
-            while (soti_session_make_room(session)) {
-            }
-            assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-        }
-    }
-    assert_true(n_stops > 40); /* as many as there are events: a byte each, and the rest */
-    sot_answer *answer = NULL;
-    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
-    assert_string_equal(sot_answer_text(answer),
-                        "1. Alpha. first.\n2. Beta. second one.\n3. Gamma. third");
-    sot_answer_free(answer);
-    close_session(session);
-}
-
-static void generate_cancelled_in_any_step_keeps_what_there_is(void **state)
-{
-    (void)state;
-    script_three_points();
-    sot_session *session = open_session(NULL);
-    uint32_t n_cancelled = 0;
-    for (uint64_t n = 1;; n++) {
-        sot_answer *answer = NULL;
-        scripted.n_steps = 0;
-        scripted.cancel_at_step = n;
-        scripted.cancels = session;
-        sot_status status = sot_generate(session, "What?", NULL, &answer);
-        assert_non_null(answer);
-        uint32_t n_steps = scripted.n_steps;
-        sot_answer_free(answer);
-        if (n_steps < n) {
-            assert_int_equal(status, SOT_OK);
-            break;
-        }
-        assert_int_equal(status, SOT_ERR_CANCELLED);
-        assert_int_equal(n_steps, n); /* nothing was computed after it */
-        n_cancelled++;
-    }
-    assert_true(n_cancelled > 40);
-    close_session(session);
-}
-
-static void cancel_before_a_call_stops_that_call_only(void **state)
-{
-    (void)state;
-    script_three_points();
-    sot_session *session = open_session(NULL);
-    sot_session_cancel(session);
-    sot_answer *answer = NULL;
-    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_ERR_CANCELLED);
-    assert_int_equal(scripted.n_steps, 0);
-    assert_string_equal(sot_answer_text(answer), " 1.");
-    sot_answer_free(answer);
-    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
-    sot_answer_free(answer);
-    sot_points *points = NULL;
-    sot_session_cancel(session);
-    assert_int_equal(sot_skeleton(session, "What?", NULL, &points), SOT_ERR_CANCELLED);
-    assert_non_null(points);
-    sot_points_free(points);
-    close_session(session);
-}
-
-static void generate_on_a_failing_device_gives_no_answer(void **state)
-{
-    (void)state;
-    script_three_points();
-    for (uint64_t n = 1; n < 40; n += 3) {
-        sot_session *session = open_session(NULL);
-        scripted.n_steps = 0;
-        scripted.fail_at_step = n;
-        sot_answer *answer = NULL;
-        assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_ERR_DEVICE);
-        assert_null(answer);
-        assert_non_null(strstr(sot_error_message(), "on purpose"));
-        close_session(session);
-    }
+    scripted_session_close(session);
 }
 
 static void generate_with_history_puts_answers_into_the_prompt(void **state)
@@ -684,7 +367,7 @@ static void generate_with_history_puts_answers_into_the_prompt(void **state)
     params.custom_conversation = &conversation;
     params.history = history;
     params.n_history = 2;
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "Q2", &params, &answer), SOT_OK);
     sot_stats stats = SOT_STATS_INIT;
@@ -701,7 +384,7 @@ static void generate_with_history_puts_answers_into_the_prompt(void **state)
     assert_int_equal(stats.prefill_tokens[0] + stats.reused_tokens[0],
                      1 + strlen("<Q1>[1. A a\n2. B b]<Q2>[yes]<Q3>["));
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void logits_reuse_the_last_call_s_beginning(void **state)
@@ -712,7 +395,7 @@ static void logits_reuse_the_last_call_s_beginning(void **state)
     for (int i = 0; i < 200; i++) {
         tokens[i] = 3 + i;
     }
-    sot_session *session = open_session(NULL);
+    sot_session *session = scripted_session_open(NULL);
     assert_int_equal(sot_logits(session, tokens, 200, logits), SOT_OK);
     assert_true(logits[202] == 1.0f);
     assert_int_equal(scripted.n_rows, 200);
@@ -725,7 +408,7 @@ static void logits_reuse_the_last_call_s_beginning(void **state)
     scripted.n_rows = 0;
     assert_int_equal(sot_logits(session, tokens, 60, logits), SOT_OK);
     assert_int_equal(scripted.n_rows, 10);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void logits_cancelled_between_chunks_go_on_later(void **state)
@@ -736,7 +419,7 @@ static void logits_cancelled_between_chunks_go_on_later(void **state)
     for (int i = 0; i < 300; i++) {
         tokens[i] = 3 + i % 256;
     }
-    sot_session *session = open_session(NULL); /* chunks of 128 */
+    sot_session *session = scripted_session_open(NULL); /* chunks of 128 */
     scripted.cancels = session;
     scripted.cancel_at_step = 2;
     assert_int_equal(sot_logits(session, tokens, 300, logits), SOT_ERR_CANCELLED);
@@ -744,7 +427,7 @@ static void logits_cancelled_between_chunks_go_on_later(void **state)
     scripted.n_rows = 0;
     assert_int_equal(sot_logits(session, tokens, 300, logits), SOT_OK);
     assert_int_equal(scripted.n_rows, 300 - 128);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 static void logits_take_pages_back_from_beginnings(void **state)
@@ -759,7 +442,7 @@ static void logits_take_pages_back_from_beginnings(void **state)
     sot_session_params params = SOT_SESSION_PARAMS_INIT;
     params.n_ctx = 2000;
     params.kv_tokens = 2000;
-    sot_session *session = open_session(&params);
+    sot_session *session = scripted_session_open(&params);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
     sot_answer_free(answer);
@@ -767,7 +450,7 @@ static void logits_take_pages_back_from_beginnings(void **state)
     /* And generating takes them back from the logits. */
     assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
     sot_answer_free(answer);
-    close_session(session);
+    scripted_session_close(session);
 }
 
 int main(void)
@@ -788,16 +471,6 @@ int main(void)
         TEST(expand_one_point_keeps_its_beginning_too),
         TEST(expand_without_points_answers_with_their_source),
         TEST(skeleton_alone_gives_the_points),
-        TEST(expand_more_points_than_room_joins_as_others_finish),
-        TEST(expand_in_a_pool_for_one_goes_one_by_one),
-        TEST(generate_prompt_beyond_the_context_says_both_numbers),
-        TEST(generate_context_full_keeps_what_was_written),
-        TEST(generate_context_full_in_a_point_lets_the_others_finish),
-        TEST(expand_common_beginning_beyond_the_context_fails_every_point),
-        TEST(generate_stopped_at_any_event_keeps_what_there_is),
-        TEST(generate_cancelled_in_any_step_keeps_what_there_is),
-        TEST(cancel_before_a_call_stops_that_call_only),
-        TEST(generate_on_a_failing_device_gives_no_answer),
         TEST(generate_with_history_puts_answers_into_the_prompt),
         TEST(logits_reuse_the_last_call_s_beginning),
         TEST(logits_cancelled_between_chunks_go_on_later),

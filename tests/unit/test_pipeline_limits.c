@@ -1,0 +1,334 @@
+/* What stops the two stages on their way: context, page pool, cancelling, a failing device. Each
+ * time what was written is kept, and the session is as good as before. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "event_log.h"
+#include "scripted_model.h"
+
+static int setup(void **state)
+{
+    (void)state;
+    scripted_model_open();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    scripted_model_close();
+    return 0;
+}
+
+/* 40 points through a batch of 4 and a pool that holds even fewer at their full length. */
+static void expand_more_points_than_room_joins_as_others_finish(void **state)
+{
+    (void)state;
+    soti_buffer source = {0};
+    static char names[40][8];
+    for (int i = 0; i < 40; i++) {
+        snprintf(names[i], sizeof names[i], "t%d", i);
+        char line[16];
+        int n = snprintf(line, sizeof line, "%d. P\n", i + 1);
+        assert_int_equal(soti_buffer_append(&source, line, (size_t)n), SOT_OK);
+        script_text((uint64_t)i, names[i], false);
+    }
+    sot_points *points = NULL;
+    assert_int_equal(sot_points_parse(source.data, source.size, 0, &points), SOT_OK);
+    soti_buffer_free(&source);
+    const struct {
+        uint32_t max_batch, kv_tokens, least_rows, most_rows;
+    } cases[] = {{4, 0, 4, 4}, {40, 20000, 40, 40}, {40, 3072, 2, 39}, {1, 0, 1, 1}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+        session_params.n_ctx = 1024;
+        session_params.chunk_rows = 8192;
+        session_params.max_batch = cases[c].max_batch;
+        session_params.kv_tokens = cases[c].kv_tokens;
+        sot_session *session = scripted_session_open(&session_params);
+        sot_stats stats = SOT_STATS_INIT;
+        sot_answer *answer = NULL;
+        assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer), SOT_OK);
+        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        assert_in_range(stats.max_rows[2], cases[c].least_rows, cases[c].most_rows);
+        assert_true(stats.peak_page_tokens <=
+                    SOTI_PAGE_TOKENS *
+                        (uint64_t)soti_kv_page_count(soti_engine_kv(session->engine)));
+        for (size_t i = 0; i < 40; i++) {
+            assert_string_equal(sot_answer_point(answer, i), names[i]);
+        }
+        sot_answer_free(answer);
+        scripted_session_close(session);
+    }
+    sot_points_free(points);
+}
+
+static void expand_in_a_pool_for_one_goes_one_by_one(void **state)
+{
+    (void)state;
+    script_text(0, "one", false);
+    script_text(1, "two", false);
+    script_text(2, "three", false);
+    sot_points *points = NULL;
+    assert_int_equal(sot_points_parse("1. A\n2. B\n3. C", 14, 0, &points), SOT_OK);
+    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+    session_params.n_ctx = 1024;
+    session_params.kv_tokens = 512; /* the prompt has about 450 */
+    sot_session *session = scripted_session_open(&session_params);
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer), SOT_OK);
+    assert_string_equal(sot_answer_text(answer), "1. A one\n2. B two\n3. C three");
+    sot_stats stats = SOT_STATS_INIT;
+    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    assert_int_equal(stats.max_rows[2], 1);
+    sot_answer_free(answer);
+    sot_points_free(points);
+    scripted_session_close(session);
+}
+
+static void generate_prompt_beyond_the_context_says_both_numbers(void **state)
+{
+    (void)state;
+    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+    session_params.n_ctx = 100;
+    sot_session *session = scripted_session_open(&session_params);
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_ERR_CONTEXT_FULL);
+    assert_non_null(strstr(sot_error_message(), "100"));
+    assert_non_null(strstr(sot_error_message(), "prompt has "));
+    assert_non_null(answer);
+    assert_string_equal(sot_answer_text(answer), " 1.");
+    assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
+    assert_int_equal(scripted.n_steps, 0);
+    sot_answer_free(answer);
+    scripted_session_close(session);
+}
+
+static void generate_context_full_keeps_what_was_written(void **state)
+{
+    (void)state;
+    const char prompt_text[] = "Why?";
+    script_text(SOTI_STREAM_NORMAL, "abcdefghij", true);
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.mode = SOT_MODE_NORMAL;
+    const struct {
+        uint32_t n_ctx, kv_tokens;
+        size_t n_tokens;
+    } cases[] = {
+        /* the last token needs no position of its own */
+        {40, 0, 40 - 1 - 4 + 1},
+        {5, 0, 1},
+        {400, 64, 64 - 1 - 4 + 1},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+        session_params.n_ctx = cases[c].n_ctx;
+        session_params.kv_tokens = cases[c].kv_tokens;
+        sot_session *session = scripted_session_open(&session_params);
+        sot_answer *answer = NULL;
+        assert_int_equal(sot_generate(session, prompt_text, &params, &answer),
+                         SOT_ERR_CONTEXT_FULL);
+        assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
+        assert_int_equal(sot_answer_text_size(answer), cases[c].n_tokens);
+        assert_non_null(strstr(sot_error_message(), "is full"));
+        sot_answer_free(answer);
+        /* The session can be used again. */
+        params.max_tokens = 1;
+        assert_int_equal(sot_generate(session, prompt_text, &params, &answer), SOT_OK);
+        params.max_tokens = 0;
+        sot_answer_free(answer);
+        scripted_session_close(session);
+    }
+}
+
+static void generate_context_full_in_a_point_lets_the_others_finish(void **state)
+{
+    (void)state;
+    script_text(0, "short", false);
+    script_text(1, "0123456789", true);
+    script_text(2, "brief", false);
+    sot_points *points = NULL;
+    assert_int_equal(sot_points_parse("1. A\n2. B\n3. C", 14, 0, &points), SOT_OK);
+    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+    session_params.n_ctx = 512;
+    sot_session *session = scripted_session_open(&session_params);
+    event_log log = {0};
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.on_event = event_log_record;
+    params.event_user = &log;
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_expand_batch(session, "What?", points, &params, &answer),
+                     SOT_ERR_CONTEXT_FULL);
+    assert_non_null(strstr(sot_error_message(), "point 2: the context of 512"));
+    assert_int_equal(sot_answer_point_finish(answer, 0), SOT_FINISH_STOP);
+    assert_int_equal(sot_answer_point_finish(answer, 1), SOT_FINISH_CONTEXT);
+    assert_int_equal(sot_answer_point_finish(answer, 2), SOT_FINISH_STOP);
+    assert_int_equal(log.finishes[1], SOT_FINISH_CONTEXT);
+    assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
+    assert_string_equal(sot_answer_point(answer, 2), "brief");
+    assert_memory_equal(sot_answer_point(answer, 1), "0123456789", 10);
+    sot_answer_free(answer);
+    event_log_free(&log);
+    sot_points_free(points);
+    scripted_session_close(session);
+}
+
+static void expand_common_beginning_beyond_the_context_fails_every_point(void **state)
+{
+    (void)state;
+    sot_points *points = NULL;
+    assert_int_equal(sot_points_parse("1. A\n2. B", 9, 0, &points), SOT_OK);
+    const struct {
+        uint32_t n_ctx, kv_tokens;
+    } cases[] = {{200, 0}, {1000, 200}};
+    for (size_t c = 0; c < 2; c++) {
+        sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+        session_params.n_ctx = cases[c].n_ctx;
+        session_params.kv_tokens = cases[c].kv_tokens;
+        sot_session *session = scripted_session_open(&session_params);
+        sot_answer *answer = NULL;
+        assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer),
+                         SOT_ERR_CONTEXT_FULL);
+        assert_non_null(strstr(sot_error_message(), c == 0 ? " 200" : " 208"));
+        assert_int_equal(sot_answer_point_count(answer), 2);
+        assert_int_equal(sot_answer_point_finish(answer, 1), SOT_FINISH_CONTEXT);
+        assert_string_equal(sot_answer_text(answer), "1. A \n2. B ");
+        sot_answer_free(answer);
+        scripted_session_close(session);
+    }
+    sot_points_free(points);
+}
+
+/* Stops at every event there is, by the callback and by cancelling, and asks again afterwards. */
+static void generate_stopped_at_any_event_keeps_what_there_is(void **state)
+{
+    (void)state;
+    script_three_points();
+    sot_session *session = scripted_session_open(NULL);
+    soti_kv *kv = soti_engine_kv(session->engine);
+    uint32_t n_stops = 0;
+    for (uint32_t n = 1; n_stops == n - 1; n++) {
+        for (int by_cancel = 0; by_cancel < 2; by_cancel++) {
+            event_log log = {
+                .stop_at = by_cancel ? 0 : n, .cancel_at = by_cancel ? n : 0, .cancels = session};
+            sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+            params.on_event = event_log_record;
+            params.event_user = &log;
+            sot_answer *answer = NULL;
+            sot_status status = sot_generate(session, "What?", &params, &answer);
+            assert_non_null(answer);
+            if (status == SOT_ERR_CANCELLED) {
+                n_stops += by_cancel == 0;
+                assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CANCELLED);
+                assert_non_null(strstr(sot_error_message(), by_cancel ? "host" : "callback"));
+            } else {
+                assert_int_equal(status, SOT_OK); /* the last event, or none at all */
+                assert_true(log.n_events <= n);
+            }
+            for (size_t i = 0; by_cancel && i < sot_answer_point_count(answer); i++) {
+                assert_string_equal(soti_buffer_text(&log.expansions[i]),
+                                    sot_answer_point(answer, i));
+                assert_int_equal(log.n_ends[i], 1);
+            }
+            sot_answer_free(answer);
+            event_log_free(&log);
+            while (soti_session_make_room(session)) {
+            }
+            assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
+        }
+    }
+    assert_true(n_stops > 40); /* as many as there are events: a byte each, and the rest */
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
+    assert_string_equal(sot_answer_text(answer),
+                        "1. Alpha. first.\n2. Beta. second one.\n3. Gamma. third");
+    sot_answer_free(answer);
+    scripted_session_close(session);
+}
+
+static void generate_cancelled_in_any_step_keeps_what_there_is(void **state)
+{
+    (void)state;
+    script_three_points();
+    sot_session *session = scripted_session_open(NULL);
+    uint32_t n_cancelled = 0;
+    for (uint64_t n = 1;; n++) {
+        sot_answer *answer = NULL;
+        scripted.n_steps = 0;
+        scripted.cancel_at_step = n;
+        scripted.cancels = session;
+        sot_status status = sot_generate(session, "What?", NULL, &answer);
+        assert_non_null(answer);
+        uint32_t n_steps = scripted.n_steps;
+        sot_answer_free(answer);
+        if (n_steps < n) {
+            assert_int_equal(status, SOT_OK);
+            break;
+        }
+        assert_int_equal(status, SOT_ERR_CANCELLED);
+        assert_int_equal(n_steps, n); /* nothing was computed after it */
+        n_cancelled++;
+    }
+    assert_true(n_cancelled > 40);
+    scripted_session_close(session);
+}
+
+static void cancel_before_a_call_stops_that_call_only(void **state)
+{
+    (void)state;
+    script_three_points();
+    sot_session *session = scripted_session_open(NULL);
+    sot_session_cancel(session);
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_ERR_CANCELLED);
+    assert_int_equal(scripted.n_steps, 0);
+    assert_string_equal(sot_answer_text(answer), " 1.");
+    sot_answer_free(answer);
+    assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
+    sot_answer_free(answer);
+    sot_points *points = NULL;
+    sot_session_cancel(session);
+    assert_int_equal(sot_skeleton(session, "What?", NULL, &points), SOT_ERR_CANCELLED);
+    assert_non_null(points);
+    sot_points_free(points);
+    scripted_session_close(session);
+}
+
+static void generate_on_a_failing_device_gives_no_answer(void **state)
+{
+    (void)state;
+    script_three_points();
+    for (uint64_t n = 1; n < 40; n += 3) {
+        sot_session *session = scripted_session_open(NULL);
+        scripted.n_steps = 0;
+        scripted.fail_at_step = n;
+        sot_answer *answer = NULL;
+        assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_ERR_DEVICE);
+        assert_null(answer);
+        assert_non_null(strstr(sot_error_message(), "on purpose"));
+        scripted_session_close(session);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(expand_more_points_than_room_joins_as_others_finish),
+        TEST(expand_in_a_pool_for_one_goes_one_by_one),
+        TEST(generate_prompt_beyond_the_context_says_both_numbers),
+        TEST(generate_context_full_keeps_what_was_written),
+        TEST(generate_context_full_in_a_point_lets_the_others_finish),
+        TEST(expand_common_beginning_beyond_the_context_fails_every_point),
+        TEST(generate_stopped_at_any_event_keeps_what_there_is),
+        TEST(generate_cancelled_in_any_step_keeps_what_there_is),
+        TEST(cancel_before_a_call_stops_that_call_only),
+        TEST(generate_on_a_failing_device_gives_no_answer),
+    };
+    return cmocka_run_group_tests_name("pipeline limits", tests, NULL, NULL);
+}
