@@ -29,7 +29,7 @@ cc -std=c11 -o "$work/shared" examples/minimal.c $(pkg-config $options --cflags 
 # shellcheck disable=SC2046,SC2086
 cc -std=c11 -o "$work/static" examples/minimal.c $(pkg-config $options --cflags libsot) \
     "$libdir/libsot.a" $(pkg-config --libs libpcre2-8 jansson) -lm -lpthread
-LD_LIBRARY_PATH="$libdir" "$work/shared" random:64x2x4x96x300 >"$work/shared.txt"
-"$work/static" random:64x2x4x96x300 >"$work/static.txt"
+LD_LIBRARY_PATH="$libdir" "$work/shared" random:64x2x4x96x300 "Why?" >"$work/shared.txt"
+"$work/static" random:64x2x4x96x300 "Why?" >"$work/static.txt"
 cmp "$work/shared.txt" "$work/static.txt"
 echo "install: shared and static programs run and agree"
