@@ -299,7 +299,7 @@ void view_event(struct view *view, const sot_event *event)
         break;
     case SOT_EVENT_POINT:
         add_point(view, event);
-        break;
+        return; /* they come one by one; drawn once all are there */
     case SOT_EVENT_EXPANSION:
         if (event->i_point < view->n_points)
             text_append(&view->points[event->i_point].expansion, event->text, event->text_size);

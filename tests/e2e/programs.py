@@ -1,6 +1,8 @@
 """Where the programs and the demo model are, and how the tests of this folder run them."""
+import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,15 @@ DEMO = os.environ.get("SOT_DEMO_MODEL", os.path.join(ROOT, "examples", "model", 
 TINY = "random:64x2x4x128x300"
 QUESTION = "How can I improve my chess skills?"
 TIMEOUT = 300
+
+
+def sanitized():
+    with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as file:
+        return any(re.match(r"SOT_SANITIZE:STRING=.", line) for line in file)
+
+
+# So that there is something to watch; with a sanitizer it is slow enough anyway.
+SLOWLY = ["--threads", "1"] + ([] if sanitized() else ["--isa", "portable"])
 
 
 def needs_demo(test):
@@ -52,8 +63,10 @@ def sot(*arguments, **options):
     return run("sot", *arguments, **options)
 
 
+@functools.cache
 def ask_json(*arguments, **options):
-    """The object that sot ask --json prints; the exit code must be 0."""
+    """The object that sot ask --json prints; the exit code must be 0. Asked once per test program:
+    that the same call answers the same is what test_seed_decides_the_answer shows."""
     done = sot("ask", "--json", *arguments, **options)
     assert done.returncode == 0, (done.returncode, done.stderr)
     return json.loads(done.stdout)

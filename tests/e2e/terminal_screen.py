@@ -35,6 +35,7 @@ class Screen:
         self.x = self.y = 0
         self.styles = 0  # how many sequences for colour and weight were seen
         self.unread = ""
+        self.frames = []  # what was to be seen each time before rows were drawn again
 
     def feed(self, text):
         text = self.unread + text
@@ -58,6 +59,7 @@ class Screen:
     def sequence(self, argument, final):
         number = int(argument) if argument.isdigit() else 1
         if final == "A":
+            self.frames.append(self.visible())
             self.y = max(0, self.y - number)
         elif final == "C":
             self.x = min(self.columns - 1, self.x + number)
@@ -109,19 +111,18 @@ class Screen:
         return "\n".join("".join(row) for row in self.gone + self.rows)
 
 
-def words(text):
-    """Text as its words with single spaces: what is left of it when lines were broken anew."""
-    return " ".join(text.split())
+def letters(text):
+    """Text without white space: what is left of it when lines were broken anew."""
+    return "".join(text.split())
 
 
 class Terminal:
-    """A program on a terminal. frames holds what was to be seen after each chunk of output."""
+    """A program on a terminal; its standard error too, unless warnings is False."""
 
-    def __init__(self, arguments, columns=80, lines=24, **changes):
+    def __init__(self, arguments, columns=80, lines=24, warnings=True, **changes):
         self.screen = Screen(columns, lines)
         self.raw = ""
         self.decoder = codecs.getincrementaldecoder("utf-8")()
-        self.frames = []
         self.master, slave = pty.openpty()
         self.resize(columns, lines)
 
@@ -130,7 +131,8 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
-        self.process = subprocess.Popen(arguments, stdin=slave, stdout=slave, stderr=slave,
+        self.process = subprocess.Popen(arguments, stdin=slave, stdout=slave,
+                                        stderr=slave if warnings else subprocess.DEVNULL,
                                         start_new_session=True, preexec_fn=on_terminal,
                                         env=environment(**changes))
         os.close(slave)
@@ -156,7 +158,6 @@ class Terminal:
         text = self.decoder.decode(chunk)  # strict: what is printed is UTF-8
         self.raw += text
         self.screen.feed(text)
-        self.frames.append(self.screen.visible())
         return True
 
     def wait_for(self, text, seconds=120):
