@@ -90,7 +90,7 @@ sot_status soti_hf_index_check(const soti_hf_index *index, soti_tensor_list *lis
 {
     const char *name;
     json_t *member;
-    if (index->root == NULL) {
+    if (index->root == NULL || list->count == 0) { /* no tensors at all: soti_tensor_list_finish */
         return SOT_OK;
     }
     qsort(list->entries, list->count, sizeof *list->entries, compare_entries);
@@ -101,8 +101,7 @@ sot_status soti_hf_index_check(const soti_hf_index *index, soti_tensor_list *lis
             bsearch(&file, index->files, index->n_files, sizeof file, compare_texts);
         soti_tensor_entry key = {.name = (char *)(uintptr_t)name,
                                  .i_map = (size_t)(found - index->files)};
-        if (list->count == 0 ||
-            bsearch(&key, list->entries, list->count, sizeof key, compare_entries) == NULL) {
+        if (bsearch(&key, list->entries, list->count, sizeof key, compare_entries) == NULL) {
             return soti_fail(SOT_ERR_FORMAT, "%s: tensor %s should be in %s, which has none",
                              index_file, name, file);
         }

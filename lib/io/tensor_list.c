@@ -256,6 +256,9 @@ static sot_status take_tensors(const soti_tensor_list *list, uint32_t names, boo
 sot_status soti_tensor_list_finish(soti_tensor_list *list, uint32_t names, const soti_log *log,
                                    soti_checkpoint *checkpoint)
 {
+    if (list->count == 0) {
+        return soti_fail(SOT_ERR_FORMAT, "%s: holds no tensors", soti_path_base(checkpoint->path));
+    }
     RETURN_IF_ERROR(check_names(list, checkpoint));
     bool *used = soti_alloc(list->count, sizeof *used);
     if (used == NULL) {

@@ -376,9 +376,8 @@ static void gguf_truncated_at_any_byte_is_refused(void **state)
     image_bytes(&image, &whole);
     const char *path = path_of("tiny.gguf");
     assert_true(open_survives(path));
-    size_t last = image.data.size - image_tensor(&image, "output.weight")->offset;
-    assert_true(last == 7 * 8 * 2);
-    for (size_t size = whole.size - 1; size > 0; size--) {
+    size_t header = whole.size - image.data.size; /* every byte of it; the data in steps */
+    for (size_t size = whole.size - 1; size > 0; size -= size > header ? 7 : 1) {
         assert_int_equal(truncate(path, (off_t)size), 0);
         assert_false(open_survives(path));
         assert_non_null(strstr(soti_fail_message(), "tiny.gguf"));
@@ -430,7 +429,7 @@ static void gguf_random_damage_is_survived(void **state)
     image_bytes(&image, &whole);
     size_t header = whole.size - image.data.size;
     uint32_t random = 12345;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1500; i++) {
         damaged = whole;
         for (int j = 0; j <= i % 4; j++) {
             random = random * 1664525u + 1013904223u;

@@ -210,7 +210,8 @@ static void safetensors_truncated_at_any_byte_is_refused(void **state)
     struct stat info;
     assert_int_equal(stat(path, &info), 0);
     assert_true(open_survives(test_folder));
-    for (off_t size = info.st_size - 1; size > 0; size--) {
+    off_t header = info.st_size - (off_t)image.data.size; /* every byte of it; the data in steps */
+    for (off_t size = info.st_size - 1; size > 0; size -= size > header ? 7 : 1) {
         assert_int_equal(truncate(path, size), 0);
         assert_false(open_survives(test_folder));
         assert_non_null(strstr(soti_fail_message(), file));
@@ -228,7 +229,7 @@ static void safetensors_random_damage_is_survived(void **state)
     size_t size = fread(whole, 1, sizeof whole, stream);
     fclose(stream);
     uint32_t random = 54321;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 1000; i++) {
         static uint8_t damaged[8192];
         memcpy(damaged, whole, size);
         for (int j = 0; j <= i % 3; j++) {

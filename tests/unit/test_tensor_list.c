@@ -110,6 +110,15 @@ static void list_wrong_size_is_refused(void **state)
                         "b: tensor model.layers.0.mlp.gate_proj.weight: 159 bytes, expected 160");
 }
 
+static void list_without_tensors_is_refused(void **state)
+{
+    (void)state;
+    soti_tensor_list empty = {NULL, 0, 0};
+    assert_int_equal(soti_tensor_list_finish(&empty, SOTI_NAMES_HUGGINGFACE, &no_log, &checkpoint),
+                     SOT_ERR_FORMAT);
+    assert_string_equal(soti_fail_message(), "folder: holds no tensors");
+}
+
 static void list_tied_output_ignores_the_matrix(void **state)
 {
     (void)state;
@@ -145,6 +154,7 @@ int main(void)
                                         end_list),
         cmocka_unit_test_setup_teardown(list_empty_tensor_overlaps_nothing, begin_list, end_list),
         cmocka_unit_test_setup_teardown(list_wrong_size_is_refused, begin_list, end_list),
+        cmocka_unit_test_setup_teardown(list_without_tensors_is_refused, begin_list, end_list),
         cmocka_unit_test_setup_teardown(list_tied_output_ignores_the_matrix, begin_list, end_list),
         cmocka_unit_test(list_names_that_cannot_be_printed_are_refused),
     };
