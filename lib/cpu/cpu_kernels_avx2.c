@@ -93,49 +93,49 @@ INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t
                           const int fetches)
 {
     __m256 sums[ROWS][OUTS];
-    UNROLL for (int r = 0; r < n_rows; r++)
-    {
-        UNROLL for (int i = 0; i < n_out; i++)
-        {
+    UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        UNROLL
+        for (int i = 0; i < n_out; i++) {
             sums[r][i] = _mm256_setzero_ps();
         }
     }
     size_t k = 0;
     for (; k + LANES <= n_in; k += LANES) {
         __m256 weights[OUTS];
-        UNROLL for (int i = 0; i < n_out; i++)
-        {
+        UNROLL
+        for (int i = 0; i < n_out; i++) {
             weights[i] = load_halves(w + (size_t)i * n_in + k);
             if (fetches) {
                 fetch(w + (size_t)(i + n_out) * n_in + k);
             }
         }
-        UNROLL for (int r = 0; r < n_rows; r++)
-        {
+        UNROLL
+        for (int r = 0; r < n_rows; r++) {
             __m256 values = _mm256_loadu_ps(x + (size_t)r * x_stride + k);
             HOLD(values);
-            UNROLL for (int i = 0; i < n_out; i++)
-            {
+            UNROLL
+            for (int i = 0; i < n_out; i++) {
                 sums[r][i] = _mm256_fmadd_ps(weights[i], values, sums[r][i]);
             }
         }
     }
     if (k < n_in) {
         __m256i mask = lane_mask(n_in - k);
-        UNROLL for (int i = 0; i < n_out; i++)
-        {
+        UNROLL
+        for (int i = 0; i < n_out; i++) {
             __m256 weights = load_some_halves(w + (size_t)i * n_in + k, n_in - k);
-            UNROLL for (int r = 0; r < n_rows; r++)
-            {
+            UNROLL
+            for (int r = 0; r < n_rows; r++) {
                 __m256 values = _mm256_maskload_ps(x + (size_t)r * x_stride + k, mask);
                 sums[r][i] = _mm256_fmadd_ps(weights, values, sums[r][i]);
             }
         }
     }
-    UNROLL for (int r = 0; r < n_rows; r++)
-    {
-        UNROLL for (int i = 0; i < n_out; i++)
-        {
+    UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        UNROLL
+        for (int i = 0; i < n_out; i++) {
             out[(size_t)r * out_stride + (size_t)i] = sum_lanes(sums[r][i]);
         }
     }
@@ -272,20 +272,20 @@ INLINE void add_values(const float *weights, size_t n, const float *values, size
                        float factor, float *sum, const int n_parts)
 {
     __m256 parts[8];
-    UNROLL for (int p = 0; p < n_parts; p++)
-    {
+    UNROLL
+    for (int p = 0; p < n_parts; p++) {
         parts[p] = _mm256_mul_ps(_mm256_loadu_ps(sum + LANES * p), _mm256_set1_ps(factor));
     }
     for (size_t j = 0; j < n; j++) {
         __m256 weight = _mm256_broadcast_ss(weights + j);
-        UNROLL for (int p = 0; p < n_parts; p++)
-        {
+        UNROLL
+        for (int p = 0; p < n_parts; p++) {
             parts[p] =
                 _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + j * d_head + LANES * p), parts[p]);
         }
     }
-    UNROLL for (int p = 0; p < n_parts; p++)
-    {
+    UNROLL
+    for (int p = 0; p < n_parts; p++) {
         _mm256_storeu_ps(sum + LANES * p, parts[p]);
     }
 }
