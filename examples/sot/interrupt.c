@@ -25,8 +25,8 @@ static void on_continue(int number)
 void interrupt_install(void)
 {
     struct sigaction old;
-    /* Restarting: what is being printed is printed whole. Waiting for input is done with poll, which
-     * a signal ends all the same. */
+    /* Restarting: what is being printed is printed whole. Waiting for input is done with poll,
+     * which a signal ends all the same. */
     struct sigaction interrupt = {.sa_handler = on_interrupt,
                                   .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     struct sigaction resume = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
