@@ -21,9 +21,6 @@ static const char *kind_of_file(mode_t mode)
     if (S_ISFIFO(mode)) {
         return "a FIFO";
     }
-    if (S_ISSOCK(mode)) {
-        return "a socket";
-    }
     return "a device";
 }
 

@@ -1,6 +1,7 @@
 /* Mapping regular files, and refusing everything else without waiting for it. */
 #include "model_files.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -81,6 +82,21 @@ static void filemap_missing_empty_or_unreachable_is_named(void **state)
     check_map_refused(path_of("empty/below"), SOT_ERR_IO, "cannot be opened");
 }
 
+static void filemap_larger_than_the_address_space_is_refused(void **state)
+{
+    (void)state;
+    int descriptor = memfd_create("large", MFD_CLOEXEC);
+    char path[64];
+    if (descriptor < 0 || ftruncate(descriptor, (off_t)1 << 58) != 0) {
+        print_message("no file of 2^58 bytes can be made here\n");
+        close(descriptor);
+        skip();
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    check_map_refused(path, SOT_ERR_MEMORY, "cannot be mapped");
+    close(descriptor);
+}
+
 static void filemap_allocation_may_fail(void **state)
 {
     (void)state;
@@ -98,6 +114,7 @@ int main(void)
         cmocka_unit_test(filemap_link_to_a_file_is_followed),
         cmocka_unit_test(filemap_what_is_no_file_is_refused_without_waiting),
         cmocka_unit_test(filemap_missing_empty_or_unreachable_is_named),
+        cmocka_unit_test(filemap_larger_than_the_address_space_is_refused),
         cmocka_unit_test(filemap_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
