@@ -25,8 +25,7 @@ static const char *const pieces[] = {"ab",
                                      "\xc3\xa9",
                                      "\xf0\x9f\x98\x80",
                                      "\xe2\x96\x81",
-                                     "\xe2\x96\x81"
-                                     "a",
+                                     "\xe2\x96\x81\x61",
                                      "#\xc3\xa9"};
 enum { N_PIECES = sizeof pieces / sizeof *pieces };
 
