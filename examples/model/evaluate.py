@@ -96,6 +96,21 @@ def report_normal(questions, answers):
         sum(names(a["text"], q["objects"]) for a, q in zip(answers, questions)), len(answers))
 
 
+def report_lengths(answers, normal):
+    """Mean tokens a question, and the bound that they set to the speed-up."""
+    def mean(values):
+        values = list(values)
+        return sum(values) / len(values)
+
+    plain = mean(a["stats"]["normal"]["decode_tokens"] for a in normal)
+    skeleton = mean(a["stats"]["skeleton"]["decode_tokens"] for a in answers)
+    longest = mean(a["stats"]["longest_expansion"] for a in answers)
+    points = mean(a["stats"]["n_points"] for a in answers)
+    print(f"\nMean tokens a question: normal answer {plain:.0f}, skeleton {skeleton:.0f}, "
+          f"longest of {points:.1f} expansions {longest:.0f}; normal ÷ (skeleton + longest) = "
+          f"{plain / (skeleton + longest):.2f}.")
+
+
 def report_router(sot, lists, jobs):
     """The prompting router's first letter: A for lists, anything else for the others."""
     lines = (FOLDER / "router_check.txt").read_text("utf-8").splitlines()
@@ -128,8 +143,10 @@ def main():
             print(f"> {question}\n{answer['text']}\n")
     print("| measure | result | share | goal |\n|---|---|---|---|")
     met = report_sot(questions, answers)
-    report_normal(questions, sot.ask_all("normal", asked, args.jobs))
+    normal = sot.ask_all("normal", asked, args.jobs)
+    report_normal(questions, normal)
     report_router(sot, asked, args.jobs)
+    report_lengths(answers, normal)
     return 0 if met else 1
 
 
