@@ -51,9 +51,13 @@ static int read_standard_input(const char *what, struct text *input)
     for (;;) {
         char block[4096];
         struct pollfd readable = {STDIN_FILENO, POLLIN, 0};
-        poll(&readable, 1, -1);
+        /* Not for ever: a Ctrl-C may come between looking and waiting. And read waits again after a
+         * signal, so it is called only where it need not wait. */
+        int n_ready = poll(&readable, 1, 200);
         if (interrupt_seen())
             return interrupted("while reading standard input");
+        if (n_ready == 0 || (n_ready < 0 && errno == EINTR))
+            continue;
         ssize_t n_read = read(STDIN_FILENO, block, sizeof block);
         if (n_read < 0 && errno == EINTR)
             continue;
@@ -121,7 +125,8 @@ static int32_t on_event(const sot_event *event, void *user)
     if (interrupt_continued())
         view_resume(&ask->view);
     view_event(&ask->view, event);
-    return 0;
+    /* A call forgets what was cancelled before it began; what the user said then still counts. */
+    return interrupt_seen();
 }
 
 static void choose_style(struct ask *ask)
