@@ -8,7 +8,8 @@ need_packages $BUILD_PACKAGES
 
 question=${1:-How can I improve my chess skills?}
 # A new build folder goes without the tests, which need more packages; one that is there is kept.
-[ -f build/CMakeCache.txt ] || cmake --preset release -DSOT_TESTS=OFF >/dev/null
+# (The cache alone is what a configuration that failed leaves.)
+[ -f build/Makefile ] || cmake --preset release -DSOT_TESTS=OFF >/dev/null
 cmake --build build -j "$(nproc)" --target example_sot -- --no-print-directory -s
 
 echo
