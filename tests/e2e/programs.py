@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -70,3 +71,25 @@ def ask_json(*arguments, **options):
     done = sot("ask", "--json", *arguments, **options)
     assert done.returncode == 0, (done.returncode, done.stderr)
     return json.loads(done.stdout)
+
+
+def wait_for_handler(process, installed=True):
+    """Waits until the process catches Ctrl-C, or no longer does, however slow the machine is."""
+    end = time.monotonic() + TIMEOUT
+    while process.poll() is None and time.monotonic() < end:
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
+            caught = int(re.search(r"SigCgt:\s*([0-9a-f]+)", file.read()).group(1), 16)
+        if bool(caught >> (signal.SIGINT - 1) & 1) == installed:
+            return
+        time.sleep(0.01)
+
+
+def wait_until_asleep(process):
+    """Waits until the process has been waiting for something for a second."""
+    end = time.monotonic() + TIMEOUT
+    n_asleep = 0
+    while n_asleep < 20 and process.poll() is None and time.monotonic() < end:
+        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+        n_asleep = n_asleep + 1 if state == "S" else 0
+        time.sleep(0.05)

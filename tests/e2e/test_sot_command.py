@@ -9,7 +9,7 @@ import time
 import unittest
 
 from programs import (DEMO, QUESTION, ROOT, SOT, TIMEOUT, TINY, ask_json, default_interrupt,
-                      environment, needs_demo, sot)
+                      environment, needs_demo, sot, wait_for_handler, wait_until_asleep)
 
 # Slow enough to be interrupted: some milliseconds a token.
 SLOW = "random:512x8x8x1376x2000"
@@ -394,11 +394,12 @@ class DemoModel(unittest.TestCase):
 
 class Interrupts(unittest.TestCase):
     def interrupted(self, *arguments, after):
-        """Sends SIGINT after some seconds. Returns exit code, standard output and error."""
+        """Sends SIGINT some seconds after it is caught. Returns exit code, output, errors."""
         # pylint: disable=subprocess-popen-preexec-fn
         with subprocess.Popen([SOT, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, env=environment(),
                               preexec_fn=default_interrupt) as process:
+            wait_for_handler(process)
             time.sleep(after)
             process.send_signal(signal.SIGINT)
             began = time.monotonic()
@@ -444,7 +445,7 @@ class Interrupts(unittest.TestCase):
         with subprocess.Popen([SOT, "ask", "-m", TINY], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
                               preexec_fn=default_interrupt) as process:
-            time.sleep(1)
+            wait_for_handler(process)
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(timeout=TIMEOUT), 130)
             self.assertIn(b"interrupted while reading", process.stderr.read())
@@ -463,9 +464,9 @@ class Interrupts(unittest.TestCase):
                                "--max-tokens", "200", "hi"], stdin=subprocess.DEVNULL,
                               stdout=writer, stderr=subprocess.DEVNULL, env=environment(),
                               preexec_fn=default_interrupt) as process:
-            time.sleep(1)
+            wait_until_asleep(process)
             process.send_signal(signal.SIGINT)
-            time.sleep(1)
+            wait_for_handler(process, installed=False)
             self.assertIsNone(process.poll())
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(timeout=TIMEOUT), -signal.SIGINT)
