@@ -2,7 +2,7 @@
  * inside the file. From the source folder:
  *   clang -g -O1 -std=c11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Iinclude -Ilib \
  *       tests/fuzz/fuzz_gguf.c lib/base/[a-z]*.c lib/io/[a-z]*.c -ljansson -lpthread -lm -o fuzz
- *   mkdir -p corpus && ./fuzz -max_len=65536 corpus tests/fuzz/gguf */
+ *   mkdir -p corpus && ./fuzz -max_len=65536 corpus tests/fuzz/corpus/fuzz_gguf */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Any bytes as a .safetensors file: reading works or fails in order, and every tensor's bytes lie
  * inside the file; then the list is compared with a tiny model's, which must not go wrong either.
- * Built as fuzz_gguf.c says, with this file in its place; its corpus is tests/fuzz/safetensors. */
+ * Built as fuzz_gguf.c says, with this file in its place; its corpus is corpus/fuzz_safetensors. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -3,6 +3,8 @@
 # Usage: sh tests/fuzz/run.sh [seconds each] [target ...]
 set -eu
 cd "$(dirname "$0")/../.."
+. tests/packages.sh
+need_packages $BUILD_PACKAGES clang-14 libclang-rt-14-dev
 seconds=${1:-30}
 [ $# -gt 0 ] && shift
 build=build-fuzz
@@ -10,7 +12,7 @@ build=build-fuzz
 cmake -S . -B $build -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DCMAKE_C_FLAGS=-fsanitize=fuzzer-no-link -DSOT_SANITIZE=address,undefined \
     -DSOT_EXAMPLES=OFF -DSOT_TESTS=OFF >/dev/null
-cmake --build $build --target sot_static -j "$(nproc)" | grep -v '^\[' || true
+cmake --build $build --target sot_static -j "$(nproc)" -- --no-print-directory -s
 
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
 for target in "$@"; do
