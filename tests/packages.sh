@@ -14,11 +14,13 @@ need_packages() {
         if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
             as_root=sudo
         else
-            echo "Missing packages. Please run: sudo apt-get install -y$missing" >&2
+            echo "Missing packages. Please run:" \
+                "sudo apt-get update && sudo apt-get install -y$missing" >&2
             exit 1
         fi
     fi
     echo "Installing$missing"
     $as_root apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing
+    $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends $missing
 }
