@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE_BYTES = 1024 };
-
-static _Thread_local char message[MESSAGE_BYTES];
+static _Thread_local char message[SOTI_FAIL_MESSAGE_BYTES];
 
 /* A cut in the middle of a UTF-8 character is moved in front of it. */
 static void trim_partial_character(char *text, size_t n)
@@ -28,7 +26,7 @@ static void trim_partial_character(char *text, size_t n)
 
 sot_status soti_fail(sot_status status, const char *format, ...)
 {
-    char text[MESSAGE_BYTES]; /* the arguments may point into message */
+    char text[SOTI_FAIL_MESSAGE_BYTES]; /* the arguments may point into message */
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
@@ -42,7 +40,7 @@ sot_status soti_fail(sot_status status, const char *format, ...)
 
 sot_status soti_fail_in(sot_status status, const char *format, ...)
 {
-    char text[MESSAGE_BYTES];
+    char text[SOTI_FAIL_MESSAGE_BYTES];
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
@@ -58,4 +56,14 @@ const char *soti_fail_message(void)
 void soti_fail_clear(void)
 {
     message[0] = '\0';
+}
+
+void soti_fail_save(char out[SOTI_FAIL_MESSAGE_BYTES])
+{
+    memcpy(out, message, sizeof message);
+}
+
+void soti_fail_restore(const char saved[SOTI_FAIL_MESSAGE_BYTES])
+{
+    memcpy(message, saved, sizeof message);
 }

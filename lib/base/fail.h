@@ -4,6 +4,8 @@
 
 #include "sot/status.h"
 
+enum { SOTI_FAIL_MESSAGE_BYTES = 1024 };
+
 /* Stores the sentence (cut at 1,023 bytes, at a character's border) and returns status. */
 sot_status soti_fail(sot_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -15,6 +17,11 @@ sot_status soti_fail_in(sot_status status, const char *format, ...)
 
 const char *soti_fail_message(void);
 void soti_fail_clear(void);
+
+/* Copies the sentence out and puts it back: around code of the host, whose own calls into the
+ * library must not replace the sentence of the call that is under way. */
+void soti_fail_save(char out[SOTI_FAIL_MESSAGE_BYTES]);
+void soti_fail_restore(const char saved[SOTI_FAIL_MESSAGE_BYTES]);
 
 #define RETURN_IF_ERROR(call)                                                                      \
     do {                                                                                           \

@@ -27,7 +27,10 @@ void soti_run_emit(soti_run *run, const sot_event *event)
     if (complete.text == NULL) {
         complete.text = "";
     }
+    char sentence[SOTI_FAIL_MESSAGE_BYTES]; /* events come behind failures, too */
+    soti_fail_save(sentence);
     run->stopped = run->on_event(&complete, run->event_user) != 0;
+    soti_fail_restore(sentence);
 }
 
 bool soti_run_cancelled(const soti_run *run)

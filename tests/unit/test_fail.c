@@ -36,6 +36,17 @@ static void fail_in_puts_a_prefix_in_front(void **state)
     assert_string_equal(soti_fail_message(), "loading: a.model: piece 3 is empty");
 }
 
+static void fail_restore_brings_the_saved_sentence_back(void **state)
+{
+    (void)state;
+    char saved[SOTI_FAIL_MESSAGE_BYTES];
+    soti_fail(SOT_ERR_IO, "first");
+    soti_fail_save(saved);
+    soti_fail(SOT_ERR_IO, "second");
+    soti_fail_restore(saved);
+    assert_string_equal(soti_fail_message(), "first");
+}
+
 static void fail_arguments_may_be_the_message_itself(void **state)
 {
     (void)state;
@@ -134,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fail_keeps_sentence_and_returns_status),
         cmocka_unit_test(fail_in_puts_a_prefix_in_front),
+        cmocka_unit_test(fail_restore_brings_the_saved_sentence_back),
         cmocka_unit_test(fail_arguments_may_be_the_message_itself),
         cmocka_unit_test(fail_long_sentence_is_cut_between_characters),
         cmocka_unit_test(fail_sentence_of_just_the_limit_is_kept_whole),

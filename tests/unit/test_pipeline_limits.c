@@ -315,6 +315,32 @@ static void generate_on_a_failing_device_gives_no_answer(void **state)
     }
 }
 
+static int32_t fail_at_something_else(const sot_event *event, void *user)
+{
+    (void)event;
+    (void)user;
+    sot_points *points = NULL;
+    assert_int_equal(sot_points_parse(NULL, 1, 0, &points), SOT_ERR_ARGUMENT);
+    return 0;
+}
+
+static void error_message_survives_what_the_callback_does(void **state)
+{
+    (void)state;
+    script_three_points();
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.on_event = fail_at_something_else;
+    sot_session *session = scripted_session_open(NULL);
+    for (uint64_t n = 1; n < 40; n += 3) {
+        sot_answer *answer = NULL;
+        scripted.n_steps = 0;
+        scripted.fail_at_step = n;
+        assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_ERR_DEVICE);
+        assert_non_null(strstr(sot_error_message(), "on purpose"));
+    }
+    scripted_session_close(session);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -329,6 +355,7 @@ int main(void)
         TEST(generate_cancelled_in_any_step_keeps_what_there_is),
         TEST(cancel_before_a_call_stops_that_call_only),
         TEST(generate_on_a_failing_device_gives_no_answer),
+        TEST(error_message_survives_what_the_callback_does),
     };
     return cmocka_run_group_tests_name("pipeline limits", tests, NULL, NULL);
 }
