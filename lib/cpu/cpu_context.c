@@ -63,6 +63,14 @@ static sot_status reserve_activations(soti_context *context)
     return context->is_short ? SOT_ERR_MEMORY : SOT_OK;
 }
 
+static void prepare_angles(void *argument, uint32_t i_thread, uint32_t n_threads)
+{
+    (void)i_thread;
+    (void)n_threads;
+    soti_context *context = argument;
+    soti_cpu_rope_frequencies(&context->shape, context->frequencies);
+}
+
 static sot_status reserve_angles(soti_context *context)
 {
     size_t n_pairs = context->shape.d_head / 2;
@@ -73,7 +81,7 @@ static sot_status reserve_angles(soti_context *context)
     if (context->is_short) {
         return SOT_ERR_MEMORY;
     }
-    soti_cpu_rope_frequencies(&context->shape, context->frequencies);
+    soti_pool_run_here(prepare_angles, context); /* whatever way the host rounds */
     return SOT_OK;
 }
 

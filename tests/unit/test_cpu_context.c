@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fenv.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -45,6 +47,29 @@ static soti_context *open_context(void **state)
     soti_context *context = NULL;
     assert_int_equal(soti_cpu_backend()->context_create(model->weights, &limits, &context), SOT_OK);
     return context;
+}
+
+static void context_angles_do_not_depend_on_the_rounding_of_the_host(void **state)
+{
+    (void)state;
+    cpu_model model;
+    soti_shape scaled = shape;
+    scaled.rope_scale = 3.0f; /* a quotient by 3 is rounded */
+    cpu_model_make(&model, &scaled, 1);
+    assert_int_equal(cpu_model_open(&model), SOT_OK);
+    double frequencies[2][4];
+    for (int i = 0; i < 2; i++) {
+        soti_context *context;
+        assert_int_equal(fesetround(i == 0 ? FE_TONEAREST : FE_UPWARD), 0);
+        sot_status status = soti_cpu_context_create(model.weights, &limits, &context);
+        fesetround(FE_TONEAREST);
+        assert_int_equal(status, SOT_OK);
+        memcpy(frequencies[i], context->frequencies, sizeof frequencies[i]);
+        soti_cpu_context_free(context);
+    }
+    cpu_model_close(&model);
+    cpu_model_free(&model);
+    assert_memory_equal(frequencies[0], frequencies[1], sizeof frequencies[0]);
 }
 
 static void context_any_allocation_failing_leaves_nothing(void **state)
@@ -255,6 +280,7 @@ static void context_free_of_null_does_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(context_angles_do_not_depend_on_the_rounding_of_the_host),
         WITH_MODEL(context_any_allocation_failing_leaves_nothing),
         WITH_MODEL(device_and_weights_out_of_memory_are_reported),
         cmocka_unit_test(device_second_cpu_does_not_exist),
