@@ -9,7 +9,11 @@
 #include "base/fail.h"
 #include "base/utf8.h"
 
-enum { KEY_BYTES_MAX = 65535, PAIR_BYTES_MIN = 8 + 4 + 1 };
+enum {
+    KEY_BYTES_MAX = 65535,
+    TEXT_BYTES_MAX = 1 << 20, /* of what goes into names and sentences; an int holds it */
+    PAIR_BYTES_MIN = 8 + 4 + 1
+};
 
 static const char *const type_names[] = {
     "uint8", "int8",   "uint16", "int16",  "uint32", "int32",   "float32",
@@ -314,6 +318,10 @@ sot_status soti_gguf_get_text(const soti_gguf_metadata *metadata, const char *ke
     }
     *text = (const char *)value->data + 8; /* behind its length */
     *size = value->data_size - 8;
+    if (*size > TEXT_BYTES_MAX) {
+        return soti_fail(SOT_ERR_FORMAT, "%s: key %s: a text of %zu bytes, expected at most %d",
+                         metadata->file, key, *size, TEXT_BYTES_MAX);
+    }
     if (soti_utf8_find_invalid(*text, *size) != *size || memchr(*text, 0, *size) != NULL) {
         return soti_fail(SOT_ERR_FORMAT, "%s: key %s: not UTF-8 text", metadata->file, key);
     }

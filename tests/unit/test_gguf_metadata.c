@@ -166,6 +166,31 @@ static void metadata_text_must_be_utf8_without_nul(void **state)
     soti_gguf_metadata_free(&metadata);
 }
 
+static void metadata_text_of_more_than_a_mebibyte_is_refused(void **state)
+{
+    (void)state;
+    enum { HEAD = 8 + 1 + 4 + 8 }; /* length of the key, key, type, length of the text */
+    static uint8_t pair[HEAD + (1 << 20) + 1];
+    for (size_t size = 1 << 20; size <= (1 << 20) + 1; size++) {
+        const char *text;
+        size_t found_size;
+        memset(pair, 'x', sizeof pair);
+        memset(pair, 0, HEAD);
+        pair[0] = 1;
+        pair[8] = 'k';
+        pair[9] = STRING;
+        pair[13] = (uint8_t)(size & 1);
+        pair[15] = 0x10;
+        soti_cursor cursor = {"x.gguf", pair, HEAD + size, 0};
+        assert_int_equal(soti_gguf_metadata_read(&cursor, 1, &metadata), SOT_OK);
+        sot_status status = soti_gguf_get_text(&metadata, "k", true, &text, &found_size);
+        assert_int_equal(status, size == 1 << 20 ? SOT_OK : SOT_ERR_FORMAT);
+        soti_gguf_metadata_free(&metadata);
+    }
+    assert_string_equal(soti_fail_message(),
+                        "x.gguf: key k: a text of 1048577 bytes, expected at most 1048576");
+}
+
 static void metadata_keys_are_found_among_many(void **state)
 {
     (void)state;
@@ -294,6 +319,7 @@ int main(void)
         cmocka_unit_test_setup(metadata_missing_key_is_named_if_required, begin_image),
         cmocka_unit_test_setup(metadata_other_types_are_named_with_the_expected_one, begin_image),
         cmocka_unit_test_setup(metadata_text_must_be_utf8_without_nul, begin_image),
+        cmocka_unit_test_setup(metadata_text_of_more_than_a_mebibyte_is_refused, begin_image),
         cmocka_unit_test_setup(metadata_keys_are_found_among_many, begin_image),
         cmocka_unit_test_setup(metadata_duplicate_key_is_named, begin_image),
         cmocka_unit_test_setup(metadata_unknown_and_nested_types_are_refused, begin_image),
