@@ -188,6 +188,12 @@ sot_status soti_pool_create(uint32_t n_threads, soti_pool **out)
     return SOT_OK;
 }
 
+sot_status soti_pool_create_any(soti_pool **out)
+{
+    sot_status status = soti_pool_create(0, out);
+    return status == SOT_ERR_THREAD ? soti_pool_create(1, out) : status;
+}
+
 void soti_pool_free(soti_pool *pool)
 {
     if (pool == NULL) {

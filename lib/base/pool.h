@@ -21,6 +21,8 @@ uint32_t soti_pool_cpu_count(void);
 
 /* n_threads 0: one per CPU. At most 256. Returns ARGUMENT, MEMORY, THREAD. */
 sot_status soti_pool_create(uint32_t n_threads, soti_pool **out);
+/* One thread per CPU, or the calling one alone where no other can be had. Returns MEMORY. */
+sot_status soti_pool_create_any(soti_pool **out);
 void soti_pool_free(soti_pool *pool); /* NULL: nothing */
 uint32_t soti_pool_size(const soti_pool *pool);
 

@@ -20,25 +20,25 @@ typedef struct soti_tensor {
     const char *file;    /* path for messages, borrowed from the checkpoint */
     const uint8_t *data; /* in a map; any alignment */
     uint64_t bytes;
-    uint32_t type;       /* SOTI_TYPE_* */
-    uint32_t n_dims;     /* 1 or 2 */
-    uint64_t dims[2];    /* row-major: (rows, columns); (n) for one dimension */
+    uint32_t type;    /* SOTI_TYPE_* */
+    uint32_t n_dims;  /* 1 or 2 */
+    uint64_t dims[2]; /* row-major: (rows, columns); (n) for one dimension */
 } soti_tensor;
 
 typedef struct soti_checkpoint {
     char *path;
-    soti_shape shape;      /* checked: every number in range, products do not overflow */
-    uint32_t n_ctx_train;  /* 0: not stated */
-    uint32_t tied_output;  /* 1: the embedding is the output matrix */
+    soti_shape shape;       /* checked: every number in range, products do not overflow */
+    uint32_t n_ctx_train;   /* 0: not stated */
+    uint32_t tied_output;   /* 1: the embedding is the output matrix */
     int32_t bos_id, eos_id; /* -1: none */
-    char *name;            /* "" if none */
-    char *conversation;    /* "vicuna" …, "none": no sign in the files */
-    soti_filemap *maps;    /* (n_maps) */
+    char *name;             /* "" if none */
+    char *conversation;     /* "vicuna" …, "none": no sign in the files */
+    soti_filemap *maps;     /* (n_maps) */
     size_t n_maps;
-    soti_tensor *tensors;  /* (n_tensors), sorted by name, names distinct, data inside maps */
+    soti_tensor *tensors; /* (n_tensors), sorted by name, names distinct, data inside maps */
     size_t n_tensors;
     soti_vocabulary vocabulary; /* n_pieces 0: the files have no tokenizer */
-    void *owned;           /* random: the generated weights */
+    void *owned;                /* random: the generated weights */
     size_t owned_bytes;
 } soti_checkpoint;
 
@@ -46,8 +46,7 @@ typedef struct soti_checkpoint {
  * tensor a LLaMA of this shape needs is there with its exact dimensions, none twice, none
  * overlapping another, all inside their file.
  * progress is called while random weights are made. *out is zeroed on failure.
- * Returns ARGUMENT (a random: specification), IO, FORMAT, UNSUPPORTED, MEMORY, THREAD,
- * CANCELLED. */
+ * Returns ARGUMENT (a random: specification), IO, FORMAT, UNSUPPORTED, MEMORY, CANCELLED. */
 sot_status soti_checkpoint_open(const char *path, const soti_log *log, sot_progress_fn progress,
                                 void *user, soti_checkpoint *out);
 

@@ -269,7 +269,7 @@ static sot_status make_weights(soti_checkpoint *out, uint64_t seed, sot_progress
 {
     filler work = {.progress = progress, .user = user, .seed = seed};
     work.levels = soti_alloc(N_LEVELS, sizeof *work.levels);
-    sot_status status = work.levels != NULL ? soti_pool_create(0, &work.pool) : SOT_ERR_MEMORY;
+    sot_status status = work.levels != NULL ? soti_pool_create_any(&work.pool) : SOT_ERR_MEMORY;
     for (size_t i = 0; status == SOT_OK && i < out->n_tensors; i++) {
         soti_expected_tensor expected;
         soti_expected_tensor_get(&out->shape, i, &expected);

@@ -237,13 +237,6 @@ static sot_status place_norms(builder *build)
     return place_norm(build, "model.norm.weight", out, &build->set->view.output_norm);
 }
 
-/* Where no thread can be had, the calling one converts alone. */
-static sot_status create_pool(soti_pool **out)
-{
-    sot_status status = soti_pool_create(0, out);
-    return status == SOT_ERR_THREAD ? soti_pool_create(1, out) : status;
-}
-
 static sot_status build_set(builder *build)
 {
     const soti_shape *shape = &build->checkpoint->shape;
@@ -266,7 +259,7 @@ static sot_status build_set(builder *build)
         if (set->converted == NULL) {
             return SOT_ERR_MEMORY;
         }
-        RETURN_IF_ERROR(create_pool(&build->pool));
+        RETURN_IF_ERROR(soti_pool_create_any(&build->pool));
     }
     build->next_copy = set->converted;
     return visit_all(build, place);
