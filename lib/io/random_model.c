@@ -187,20 +187,30 @@ static sot_status lay_out(soti_checkpoint *out, uint8_t *data, size_t *bytes)
     return SOT_OK;
 }
 
-static void make_levels(uint32_t role, const soti_shape *shape, uint64_t n_columns,
-                        uint16_t levels[N_LEVELS])
+/* The distinct values of one tensor. */
+typedef struct level_job {
+    uint32_t role;
+    uint32_t n_layer;
+    uint64_t n_columns;
+    uint16_t *levels; /* (N_LEVELS) */
+} level_job;
+
+static void make_levels(void *context, uint32_t i_thread, uint32_t n_threads)
 {
+    (void)i_thread;
+    (void)n_threads;
+    const level_job *job = context;
     double deviation = 1.0;
-    if (role != SOTI_ROLE_EMBEDDING) {
-        deviation /= sqrt((double)n_columns);
+    if (job->role != SOTI_ROLE_EMBEDDING) {
+        deviation /= sqrt((double)job->n_columns);
     }
-    if (role == SOTI_ROLE_RESIDUAL) {
-        deviation /= sqrt(2.0 * shape->n_layer);
+    if (job->role == SOTI_ROLE_RESIDUAL) {
+        deviation /= sqrt(2.0 * job->n_layer);
     }
     double largest = deviation * sqrt(3.0); /* of a uniform distribution */
     for (int i = 0; i < N_LEVELS; i++) {
         double place = (2.0 * i + 1.0 - N_LEVELS) / N_LEVELS; /* symmetric, inside (-1, 1) */
-        levels[i] = soti_half_from_float((float)(place * largest));
+        job->levels[i] = soti_half_from_float((float)(place * largest));
     }
 }
 
@@ -243,7 +253,8 @@ static sot_status fill_tensor(filler *work, size_t i_tensor, uint32_t role, soti
             work->levels[i] = soti_half_from_float(1.0f);
         }
     } else {
-        make_levels(role, &out->shape, tensor->dims[1], work->levels);
+        level_job job = {role, out->shape.n_layer, tensor->dims[1], work->levels};
+        soti_pool_run_here(make_levels, &job); /* whatever way the host rounds */
     }
     for (size_t first = 0; first < count; first += CHUNK_VALUES) {
         fill_job job = {

@@ -1,6 +1,7 @@
 /* random: models: the specification's grammar, and weights that are the same every time. */
 #include "model_files.h"
 
+#include <fenv.h>
 #include <math.h>
 #include <sched.h>
 
@@ -263,9 +264,20 @@ static void random_any_allocation_may_fail(void **state)
     check_every_allocation("random:16x1x2x16x260");
 }
 
+static void random_weights_do_not_depend_on_the_rounding_of_the_host(void **state)
+{
+    (void)state;
+    uint64_t usual = hash_of_spec("random:48x3x4x100x300");
+    assert_int_equal(fesetround(FE_UPWARD), 0);
+    uint64_t upward = hash_of_spec("random:48x3x4x100x300");
+    fesetround(FE_TONEAREST);
+    assert_true(upward == usual);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_weights_do_not_depend_on_the_rounding_of_the_host),
         cmocka_unit_test(random_spec_gives_its_shape),
         cmocka_unit_test(random_small_vocabulary_has_no_tokenizer),
         cmocka_unit_test(random_presets_have_published_sizes),
