@@ -367,7 +367,8 @@ SOT_API sot_status sot_detokenize(const sot_model *model, const int32_t *tokens,
 
 /* The logits behind the last of count tokens: logits is (n_vocab). Pages of a beginning shared with
  * the last call are reused.
- * Returns ARGUMENT, CONTEXT_FULL (count exceeds n_ctx), CANCELLED, BUSY, DEVICE. Since 0.1. */
+ * Returns ARGUMENT, CONTEXT_FULL (count exceeds n_ctx or the page pool), CANCELLED, BUSY, DEVICE.
+ * Since 0.1. */
 SOT_API sot_status sot_logits(sot_session *session, const int32_t *tokens, size_t count,
                               float *logits);
 
