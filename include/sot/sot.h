@@ -7,10 +7,11 @@
  * Rules that hold everywhere:
  * - Every function that can fail returns a sot_status; sot_error_message() then has a sentence.
  * - *out is set to NULL on failure, except where a partial result is promised.
+ * - Any function with a status can also return INTERNAL: a promise inside the library was broken.
  * - A parameter struct begins with struct_size; zero in a field means its default; a NULL pointer
- *   stands for all defaults. Initialize with the _INIT macro or the _init function. A shorter struct
- *   of an older version is fine, a longer one of a newer version too while what this version does
- *   not know is zero (else UNSUPPORTED).
+ *   stands for all defaults. Initialize with the _INIT macro or the _init function. A shorter
+ *   struct of an older version is fine, a longer one of a newer version too while what this version
+ *   does not know is zero (else UNSUPPORTED).
  * - Strings in are NUL-terminated UTF-8 unless a size goes with them; strings out are borrowed from
  *   the object they came from and live as long as it does.
  * - The library never prints, exits, aborts or reads the environment. */
@@ -41,7 +42,7 @@ extern "C" {
 #define SOT_VERSION_MINOR 1
 #define SOT_VERSION_PATCH 0
 
-typedef struct sot_model sot_model;     /* weights and tokenizer; immutable, any number of threads */
+typedef struct sot_model sot_model;     /* weights, tokenizer; immutable, for all threads */
 typedef struct sot_session sot_session; /* pages, activations, threads; one thread at a time */
 typedef struct sot_points sot_points;   /* a parsed skeleton */
 typedef struct sot_answer sot_answer;   /* what was generated, with statistics */
@@ -107,10 +108,11 @@ SOT_API sot_status sot_model_get_info(const sot_model *model, sot_model_info *in
 
 typedef struct sot_session_params {
     uint32_t struct_size;
-    uint32_t n_threads;  /* worker threads; default: one per CPU this process may run on */
+    uint32_t n_threads;  /* worker threads; default: one per CPU this process may run on; at most
+                            256 */
     uint32_t n_ctx;      /* tokens a sequence can hold; default: n_ctx_train (2048 where it is not
                             stated), at most 4096 */
-    uint32_t max_batch;  /* sequences decoded together; default 16 */
+    uint32_t max_batch;  /* sequences decoded together; default 16, at most 4096 */
     uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
     uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, or max_batch */
     const char *isa;     /* instruction set: NULL or "auto", "portable", "avx2" */
@@ -207,9 +209,9 @@ typedef struct sot_conversation {
 #define SOT_CONVERSATION_INIT SOT_STRUCT_INIT(sot_conversation)
 SOT_API void sot_conversation_init(sot_conversation *conversation);
 
-/* Prompt templates of the caller's own (paper Prompts 1-3). skeleton must have {request} and none of
- * the others; point must have {request}, {outline}, {point} and {point_outline}. Other braces are
- * plain text. "[ROLESWITCHING assistant:]", at most once, ends the user's part; what follows is the
+/* Prompt templates of the caller's own (paper Prompts 1-3). skeleton must have {request} and none
+ * of the others; point must have {request}, {outline}, {point} and {point_outline}. Other braces
+ * are plain text. "[ROLESWITCHING assistant:]", at most once, ends the user's part; what follows is the
  * partial answer that the model continues. NULL: the paper's two-shot wording. */
 typedef struct sot_prompts {
     uint32_t struct_size;
@@ -234,16 +236,16 @@ typedef struct sot_generate_params {
     uint32_t max_points;            /* cap on the points parsed from a skeleton; default 64 */
     const int32_t *stop_ids;        /* (n_stop_ids) tokens that end a text, besides EOS */
     size_t n_stop_ids;
-    const char *const *stop_strings; /* (n_stop_strings) texts that end a text, themselves cut off */
+    const char *const *stop_strings; /* (n_stop_strings) texts that end a text and are cut off */
     size_t n_stop_strings;
     sot_event_fn on_event;
     void *event_user;
     const char *conversation;       /* "vicuna", "llama2-chat", "ultralm", "openchat",
                                        "stablevicuna", "none"; default: the model's */
     const sot_conversation *custom_conversation; /* goes before conversation */
-    const char *system_message;     /* default: none */
+    const char *system_message;     /* default: none, for LLaMA-2-chat too */
     const sot_prompts *prompts;
-    const char *const *history;     /* (n_history) earlier rounds: question, answer, question, … */
+    const char *const *history;     /* (n_history) earlier rounds: question, answer, question … */
     size_t n_history;               /* even */
 } sot_generate_params;
 #define SOT_GENERATE_PARAMS_INIT SOT_STRUCT_INIT(sot_generate_params)
@@ -292,7 +294,7 @@ typedef struct sot_stats {
     /* Per stage, index 0 normal, 1 skeleton, 2 expand. Times in ns of the steady clock; a pass that
      * prefills and decodes is split by its rows. */
     uint64_t prefill_ns[3], decode_ns[3];
-    uint32_t prefill_tokens[3]; /* prompt tokens computed; with the reused ones, all of the prompts */
+    uint32_t prefill_tokens[3]; /* prompt tokens computed; all of them with the reused ones */
     uint32_t reused_tokens[3];  /* prompt tokens found in pages that were already computed */
     uint32_t decode_tokens[3];  /* tokens picked, those that end a text included */
     uint32_t decode_steps[3];   /* passes over the weights with rows that decode; a text's first

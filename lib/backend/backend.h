@@ -9,7 +9,7 @@
  *   BE-1  batch-invariance: a row's results depend on its own sequence only, bit for bit: not on
  *         the other rows, their number, their order, nor on how a prompt was cut into steps.
  *   BE-2  after context_create nothing is allocated that can fail.
- *   BE-3  objects of one context are used by one thread at a time; device and weights by any number.
+ *   BE-3  a context is used by one thread at a time, device and weights by any number.
  *   BE-4  FP16 weights and pages, FP32 residual stream and accumulation. */
 #ifndef SOTI_BACKEND_BACKEND_H
 #define SOTI_BACKEND_BACKEND_H
