@@ -211,8 +211,8 @@ SOT_API void sot_conversation_init(sot_conversation *conversation);
 
 /* Prompt templates of the caller's own (paper Prompts 1-3). skeleton must have {request} and none
  * of the others; point must have {request}, {outline}, {point} and {point_outline}. Other braces
- * are plain text. "[ROLESWITCHING assistant:]", at most once, ends the user's part; what follows is the
- * partial answer that the model continues. NULL: the paper's two-shot wording. */
+ * are plain text. "[ROLESWITCHING assistant:]", at most once, ends the user's part; what follows
+ * is the partial answer that the model continues. NULL: the paper's two-shot wording. */
 typedef struct sot_prompts {
     uint32_t struct_size;
     uint32_t flags; /* none defined yet; 0 */
