@@ -281,11 +281,6 @@ uint64_t soti_engine_bytes(const soti_engine *engine)
            engine->model->backend->context_bytes(engine->context);
 }
 
-sot_model *soti_engine_model(soti_engine *engine)
-{
-    return engine->model;
-}
-
 void soti_engine_set_grouping(soti_engine *engine, uint32_t grouping)
 {
     engine->grouping = grouping;

@@ -58,7 +58,6 @@ uint32_t soti_engine_context_size(const soti_engine *engine);
 uint32_t soti_engine_max_batch(const soti_engine *engine);
 uint32_t soti_engine_chunk_rows(const soti_engine *engine);
 uint64_t soti_engine_bytes(const soti_engine *engine);
-sot_model *soti_engine_model(soti_engine *engine);
 
 /* For tests: 0 makes every group a single row (flat attention); default 1. */
 void soti_engine_set_grouping(soti_engine *engine, uint32_t grouping);

@@ -408,7 +408,6 @@ static void engine_tells_its_sizes(void **state)
     assert_int_equal(soti_engine_max_batch(engine), 4);
     assert_int_equal(soti_engine_chunk_rows(engine), 20);
     assert_int_equal(soti_kv_page_count(soti_engine_kv(engine)), 20);
-    assert_ptr_equal(soti_engine_model(engine), &model);
     assert_true(soti_engine_bytes(engine) > 320 * FAKE_LAYERS * sizeof(uint64_t));
     end_engine(engine);
 }
