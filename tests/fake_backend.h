@@ -137,6 +137,11 @@ static inline uint64_t fake_context_bytes(const soti_context *context)
            sizeof *context->pages;
 }
 
+static inline void fake_context_info(const soti_context *context, soti_context_info *out)
+{
+    *out = (soti_context_info){.n_threads = context->params.n_threads + 40, .isa = "fake"};
+}
+
 static inline uint32_t fake_page(const soti_rows *rows, uint32_t i_sequence, uint32_t i_page)
 {
     return rows->page_tables[(size_t)i_sequence * rows->table_stride + i_page];
@@ -322,7 +327,7 @@ static inline sot_status fake_pick(soti_context *context, const soti_pick *picks
 static inline sot_status fake_page_copy(soti_context *context, uint32_t to_page, uint32_t from_page,
                                         uint32_t n_tokens)
 {
-    assert_in_range(n_tokens, 1, SOTI_PAGE_TOKENS - 1);
+    assert_in_range(n_tokens, 1, SOTI_PAGE_TOKENS);
     for (uint32_t layer = 0; layer < FAKE_LAYERS; layer++) {
         memcpy(fake_slot(context, layer, to_page, 0), fake_slot(context, layer, from_page, 0),
                n_tokens * sizeof *context->pages);
@@ -338,6 +343,7 @@ static const soti_backend fake_backend = {
     .context_create = fake_context_create,
     .context_free = fake_context_free,
     .context_bytes = fake_context_bytes,
+    .context_info = fake_context_info,
     .batch_begin = fake_batch_begin,
     .embed = fake_embed,
     .qkv = fake_qkv,

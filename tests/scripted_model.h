@@ -105,6 +105,12 @@ static inline uint64_t scripted_context_bytes(const soti_context *context)
     return sizeof *context;
 }
 
+static inline void scripted_context_info(const soti_context *context, soti_context_info *out)
+{
+    (void)context;
+    *out = (soti_context_info){.isa = ""};
+}
+
 static inline sot_status scripted_batch_begin(soti_context *context, const soti_rows *rows)
 {
     context->rows = rows;
@@ -169,6 +175,7 @@ static const soti_backend scripted_backend = {
     .context_create = scripted_context_create,
     .context_free = scripted_context_free,
     .context_bytes = scripted_context_bytes,
+    .context_info = scripted_context_info,
     .batch_begin = scripted_batch_begin,
     .embed = scripted_stage,
     .qkv = scripted_layer,

@@ -115,7 +115,11 @@ typedef struct sot_session_params {
     uint32_t max_batch;  /* sequences decoded together; default 16, at most 4096 */
     uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
     uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, or max_batch */
-    const char *isa;     /* instruction set: NULL or "auto", "portable", "avx2" */
+    const char *isa;     /* instruction set: NULL or "auto", "amx", "avx512", "avx2", "neon",
+                            "portable" */
+    uint32_t pin_threads; /* 1: worker thread i stays on the i-th CPU this process may run on, the
+                             calling thread is left alone; default: no thread is pinned */
+    uint32_t flags;      /* none defined yet; 0 */
 } sot_session_params;
 #define SOT_SESSION_PARAMS_INIT SOT_STRUCT_INIT(sot_session_params)
 SOT_API void sot_session_params_init(sot_session_params *params);
@@ -125,6 +129,21 @@ SOT_API void sot_session_params_init(sot_session_params *params);
  * The session keeps the model alive. The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_session_create(sot_model *model, const sot_session_params *params,
                                       sot_session **out);
+
+/* What a session came to. */
+typedef struct sot_session_info {
+    uint32_t struct_size;
+    uint32_t n_threads;     /* 0: the device has none */
+    uint32_t n_ctx, max_batch, kv_tokens, chunk_rows; /* as they were chosen */
+    const char *isa;        /* the instruction set in use; "" on a device that has none */
+    uint64_t session_bytes; /* memory reserved */
+} sot_session_info;
+#define SOT_SESSION_INFO_INIT SOT_STRUCT_INIT(sot_session_info)
+SOT_API void sot_session_info_init(sot_session_info *info);
+
+/* Fills the first struct_size bytes of *info; isa lives as long as the library.
+ * Returns ARGUMENT. Since 0.1. */
+SOT_API sot_status sot_session_get_info(const sot_session *session, sot_session_info *info);
 
 /* Frees a session that no call is using. NULL: nothing. Since 0.1. */
 SOT_API void sot_session_free(sot_session *session);

@@ -32,10 +32,7 @@ sot_status sot_model_load(const char *path, const sot_model_params *params, sot_
     }
     sot_model_params full;
     RETURN_IF_ERROR(soti_params_read("model parameters", params, sizeof full, &full));
-    if (full.flags != 0) {
-        return soti_fail(SOT_ERR_UNSUPPORTED, "model parameters: flags 0x%x, none is defined",
-                         full.flags);
-    }
+    RETURN_IF_ERROR(soti_check_flags("model parameters", full.flags, 0));
     return soti_model_open(path, &full, out);
 }
 

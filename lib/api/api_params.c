@@ -92,12 +92,16 @@ sot_status soti_check_question(const char *question)
     return soti_check_text("question", question);
 }
 
-static sot_status check_flags(const char *what, uint32_t flags)
+sot_status soti_check_flags(const char *what, uint32_t flags, uint32_t defined)
 {
-    if (flags != 0) {
+    if ((flags & ~defined) == 0) {
+        return SOT_OK;
+    }
+    if (defined == 0) {
         return soti_fail(SOT_ERR_UNSUPPORTED, "%s: flags 0x%x, none is defined", what, flags);
     }
-    return SOT_OK;
+    return soti_fail(SOT_ERR_UNSUPPORTED, "%s: flags 0x%x, only 0x%x is defined", what, flags,
+                     defined);
 }
 
 /* An array of texts: pointer and count agree, no text is NULL, and none empty where that would have
@@ -147,7 +151,7 @@ static sot_status complete_conversation(const sot_model *model, soti_complete_pa
         }
         *conversation = *(known != NULL ? known : soti_conversation_find("none"));
     }
-    RETURN_IF_ERROR(check_flags("custom_conversation", conversation->flags));
+    RETURN_IF_ERROR(soti_check_flags("custom_conversation", conversation->flags, 0));
     const char *const texts[] = {
         conversation->user_tag,      conversation->user_end,   conversation->assistant_tag,
         conversation->assistant_end, conversation->system_tag, conversation->system_end,
@@ -167,7 +171,7 @@ static sot_status complete_prompts(soti_complete_params *out)
 {
     sot_prompts *prompts = &out->prompts;
     RETURN_IF_ERROR(soti_params_read("prompts", out->params.prompts, sizeof *prompts, prompts));
-    RETURN_IF_ERROR(check_flags("prompts", prompts->flags));
+    RETURN_IF_ERROR(soti_check_flags("prompts", prompts->flags, 0));
     RETURN_IF_ERROR(soti_check_text("prompts.skeleton", prompts->skeleton));
     RETURN_IF_ERROR(soti_check_text("prompts.point", prompts->point));
     if (prompts->skeleton != NULL) {

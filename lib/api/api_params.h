@@ -21,6 +21,9 @@ sot_status soti_params_write(const char *what, const void *values, size_t size, 
 /* Whether a NUL-terminated text is UTF-8; NULL is. Returns ARGUMENT with the offset. */
 sot_status soti_check_text(const char *what, const char *text);
 
+/* Flags that this version defines. Returns UNSUPPORTED for any other. */
+sot_status soti_check_flags(const char *what, uint32_t flags, uint32_t defined);
+
 /* A question: neither NULL nor empty, and UTF-8. */
 sot_status soti_check_question(const char *question);
 

@@ -27,7 +27,35 @@ sot_status sot_session_create(sot_model *model, const sot_session_params *params
     }
     sot_session_params full;
     RETURN_IF_ERROR(soti_params_read("session parameters", params, sizeof full, &full));
+    RETURN_IF_ERROR(soti_check_flags("session parameters", full.flags, 0));
     return soti_session_open(model, &full, out);
+}
+
+void sot_session_info_init(sot_session_info *info)
+{
+    if (info != NULL) {
+        *info = (sot_session_info)SOT_SESSION_INFO_INIT;
+    }
+}
+
+sot_status sot_session_get_info(const sot_session *session, sot_session_info *info)
+{
+    if (session == NULL || info == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_session_get_info: %s is NULL",
+                         session == NULL ? "session" : "info");
+    }
+    soti_engine *engine = session->engine;
+    soti_context_info context = soti_engine_info(engine);
+    const sot_session_info full = {
+        .n_threads = context.n_threads,
+        .n_ctx = soti_engine_context_size(engine),
+        .max_batch = soti_engine_max_batch(engine),
+        .kv_tokens = soti_kv_page_count(soti_engine_kv(engine)) * SOTI_PAGE_TOKENS,
+        .chunk_rows = soti_engine_chunk_rows(engine),
+        .isa = context.isa,
+        .session_bytes = soti_session_bytes(session),
+    };
+    return soti_params_write("session info", &full, sizeof full, info);
 }
 
 void sot_session_free(sot_session *session)

@@ -55,8 +55,15 @@ typedef struct soti_context_params {
     uint32_t n_pages;         /* pages of the pool */
     uint32_t n_table_max;     /* pages of one sequence */
     uint32_t n_threads;       /* CPU; 0: one per CPU */
+    uint32_t pin_threads;     /* CPU; 1: workers stay on one CPU each */
     const char *isa;          /* CPU; NULL: the best there is */
 } soti_context_params;
+
+/* What a context came to. */
+typedef struct soti_context_info {
+    uint32_t n_threads; /* CPU; 0 elsewhere */
+    const char *isa;    /* CPU: the instruction set in use, a literal; "" elsewhere */
+} soti_context_info;
 
 /* Rows first_row .. first_row + n_rows belong to sequences whose tables agree in their first
  * n_shared_pages entries, every position of those pages being before each row's own. The groups of
@@ -123,6 +130,7 @@ typedef struct soti_backend {
                                  soti_context **out);
     void (*context_free)(soti_context *context);
     uint64_t (*context_bytes)(const soti_context *context); /* reserved, pages included */
+    void (*context_info)(const soti_context *context, soti_context_info *out);
 
     /* Takes a batch within the context's limits, tokens < n_vocab. Returns DEVICE. */
     sot_status (*batch_begin)(soti_context *context, const soti_rows *rows);

@@ -156,8 +156,9 @@ static int start_workers(soti_pool *pool)
     return error;
 }
 
-sot_status soti_pool_create(uint32_t n_threads, soti_pool **out)
+sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool **out)
 {
+    (void)pin_threads;
     *out = NULL;
     uint32_t n_cpus = soti_pool_cpu_count();
     if (n_threads == 0) {
@@ -190,8 +191,8 @@ sot_status soti_pool_create(uint32_t n_threads, soti_pool **out)
 
 sot_status soti_pool_create_any(soti_pool **out)
 {
-    sot_status status = soti_pool_create(0, out);
-    return status == SOT_ERR_THREAD ? soti_pool_create(1, out) : status;
+    sot_status status = soti_pool_create(0, 0, out);
+    return status == SOT_ERR_THREAD ? soti_pool_create(1, 0, out) : status;
 }
 
 void soti_pool_free(soti_pool *pool)

@@ -78,6 +78,12 @@ static uint64_t context_bytes(const soti_context *context)
     return context->bytes;
 }
 
+static void context_info(const soti_context *context, soti_context_info *out)
+{
+    *out = (soti_context_info){.n_threads = soti_pool_size(context->pool),
+                               .isa = context->kernels->isa};
+}
+
 static sot_status read_logits(soti_context *context, uint32_t i_logit, float *out)
 {
     if (i_logit >= context->rows.n_logits) {
@@ -100,6 +106,7 @@ static const soti_backend cpu_backend = {
     .context_create = soti_cpu_context_create,
     .context_free = soti_cpu_context_free,
     .context_bytes = context_bytes,
+    .context_info = context_info,
     .batch_begin = soti_cpu_batch_begin,
     .embed = soti_cpu_embed,
     .qkv = soti_cpu_qkv,

@@ -149,7 +149,8 @@ static sot_status fill_context(soti_context *context)
     RETURN_IF_ERROR(reserve_activations(context));
     RETURN_IF_ERROR(reserve_angles(context));
     RETURN_IF_ERROR(reserve_pages(context));
-    RETURN_IF_ERROR(soti_pool_create(context->params.n_threads, &context->pool));
+    RETURN_IF_ERROR(
+        soti_pool_create(context->params.n_threads, context->params.pin_threads, &context->pool));
     return reserve_scratch(context);
 }
 

@@ -71,6 +71,7 @@ static sot_status reserve_memory(soti_engine *engine, const char *isa)
                                           .n_pages = n_pages,
                                           .n_table_max = n_table_max,
                                           .n_threads = params->n_threads,
+                                          .pin_threads = params->pin_threads,
                                           .isa = isa};
     return engine->model->backend->context_create(engine->model->device_weights, &context_params,
                                                   &engine->context);
@@ -255,6 +256,13 @@ sot_status soti_engine_step(soti_engine *engine, soti_work *items, uint32_t n_it
 soti_kv *soti_engine_kv(soti_engine *engine)
 {
     return engine->kv;
+}
+
+soti_context_info soti_engine_info(const soti_engine *engine)
+{
+    soti_context_info info;
+    engine->model->backend->context_info(engine->context, &info);
+    return info;
 }
 
 uint32_t soti_engine_context_size(const soti_engine *engine)

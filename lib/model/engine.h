@@ -19,6 +19,7 @@ typedef struct soti_engine soti_engine;
 
 typedef struct soti_engine_params {
     uint32_t n_threads;   /* 0: one per CPU */
+    uint32_t pin_threads; /* 1: workers stay on one CPU each */
     uint32_t n_ctx;       /* tokens per sequence */
     uint32_t max_batch;   /* items of one step */
     uint32_t kv_tokens;   /* tokens in the pool, rounded up to pages */
@@ -54,6 +55,7 @@ sot_status soti_engine_step(soti_engine *engine, soti_work *items, uint32_t n_it
                             const atomic_int *cancel, uint32_t *i_failed);
 
 soti_kv *soti_engine_kv(soti_engine *engine); /* for sequences: create, fork, free, counts */
+soti_context_info soti_engine_info(const soti_engine *engine);
 uint32_t soti_engine_context_size(const soti_engine *engine);
 uint32_t soti_engine_max_batch(const soti_engine *engine);
 uint32_t soti_engine_chunk_rows(const soti_engine *engine);

@@ -160,6 +160,5 @@ void soti_asking_get_stats(const soti_asking *asking, sot_stats *stats)
     stats->total_ns = soti_clock_ns() - asking->began_ns;
     stats->peak_page_tokens =
         (uint64_t)soti_kv_peak_pages(soti_engine_kv(session->engine)) * SOTI_PAGE_TOKENS;
-    stats->session_bytes = soti_engine_bytes(session->engine) + sizeof *session +
-                           session->logits_tokens.capacity * sizeof(int32_t);
+    stats->session_bytes = soti_session_bytes(session);
 }

@@ -31,12 +31,14 @@ static sot_status complete_params(const sot_model *model, const sot_session_para
     uint32_t n_train = model->checkpoint.n_ctx_train;
     *out = (soti_engine_params){
         .n_threads = params->n_threads,
+        .pin_threads = params->pin_threads,
         .n_ctx = params->n_ctx,
         .max_batch = params->max_batch ? params->max_batch : DEFAULT_BATCH,
         .kv_tokens = params->kv_tokens,
         .chunk_rows = params->chunk_rows,
         .isa = params->isa,
     };
+    RETURN_IF_ERROR(check_limit("pin_threads", params->pin_threads, 1));
     RETURN_IF_ERROR(check_limit("n_ctx", out->n_ctx, MAX_CONTEXT));
     RETURN_IF_ERROR(check_limit("max_batch", out->max_batch, MAX_BATCH));
     RETURN_IF_ERROR(check_limit("kv_tokens", out->kv_tokens, MAX_KV_TOKENS));
@@ -107,6 +109,12 @@ void soti_session_close(sot_session *session)
     soti_engine_free(session->engine);
     soti_model_release(session->model);
     soti_free(session);
+}
+
+uint64_t soti_session_bytes(const sot_session *session)
+{
+    return soti_engine_bytes(session->engine) + sizeof *session +
+           session->logits_tokens.capacity * sizeof(int32_t);
 }
 
 sot_status soti_session_enter(sot_session *session)

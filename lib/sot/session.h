@@ -34,6 +34,8 @@ struct sot_session {
 sot_status soti_session_open(sot_model *model, const sot_session_params *params, sot_session **out);
 void soti_session_close(sot_session *session);
 
+uint64_t soti_session_bytes(const sot_session *session); /* reserved */
+
 /* Around every call that computes. Returns BUSY. Leaving uses a cancel request up. */
 sot_status soti_session_enter(sot_session *session);
 void soti_session_leave(sot_session *session);

@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     soti_device *device = NULL;
     soti_device_weights *weights = NULL;
     soti_context *context = NULL;
-    if (soti_pool_create(params.n_threads, &pool) != SOT_OK ||
+    if (soti_pool_create(params.n_threads, 0, &pool) != SOT_OK ||
         cpu->device_open(0, NULL, &device) != SOT_OK ||
         cpu->weights_create(device, &shape, &view, NULL, NULL, &weights) != SOT_OK ||
         cpu->context_create(weights, &params, &context) != SOT_OK) {

@@ -57,6 +57,57 @@ static void create_takes_a_struct_of_any_version(void **state)
     sot_session_free(session);
 }
 
+static void create_refuses_what_is_not_defined(void **state)
+{
+    (void)state;
+    sot_session *session = NULL;
+    sot_session_params params = SOT_SESSION_PARAMS_INIT;
+    params.flags = 2;
+    assert_int_equal(sot_session_create(&scripted_model, &params, &session), SOT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(sot_error_message(), "session parameters: flags 0x2"));
+    params.flags = 0;
+    params.pin_threads = 2;
+    assert_int_equal(sot_session_create(&scripted_model, &params, &session), SOT_ERR_ARGUMENT);
+    assert_non_null(strstr(sot_error_message(), "pin_threads is 2"));
+    assert_null(session);
+    params.pin_threads = 1;
+    assert_int_equal(sot_session_create(&scripted_model, &params, &session), SOT_OK);
+    sot_session_free(session);
+}
+
+static void info_tells_what_was_chosen(void **state)
+{
+    (void)state;
+    sot_model *model = NULL;
+    sot_session *session = NULL;
+    sot_session_params params = SOT_SESSION_PARAMS_INIT;
+    sot_session_info info;
+    assert_int_equal(sot_model_load("random:32x1x2x32x300", NULL, &model), SOT_OK);
+    params.n_threads = 2;
+    params.n_ctx = 100;
+    params.max_batch = 3;
+    params.kv_tokens = 161; /* in eleven pages of 16 */
+    params.chunk_rows = 40;
+    params.isa = "portable";
+    assert_int_equal(sot_session_create(model, &params, &session), SOT_OK);
+    sot_session_info_init(&info);
+    assert_int_equal(sot_session_get_info(session, &info), SOT_OK);
+    assert_int_equal(info.n_threads, 2);
+    assert_int_equal(info.n_ctx, 100);
+    assert_int_equal(info.max_batch, 3);
+    assert_int_equal(info.kv_tokens, 176);
+    assert_int_equal(info.chunk_rows, 40);
+    assert_string_equal(info.isa, "portable");
+    assert_true(info.session_bytes > 176 * 32 * 2 * sizeof(uint16_t)); /* the pages alone */
+    assert_int_equal(sot_session_get_info(session, NULL), SOT_ERR_ARGUMENT);
+    assert_int_equal(sot_session_get_info(NULL, &info), SOT_ERR_ARGUMENT);
+    info.struct_size = 0;
+    assert_int_equal(sot_session_get_info(session, &info), SOT_ERR_ARGUMENT);
+    sot_session_free(session);
+    sot_model_free(model);
+    sot_session_info_init(NULL);
+}
+
 static void logits_arguments_are_checked(void **state)
 {
     (void)state;
@@ -134,6 +185,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(create_arguments_are_checked),
         TEST(create_takes_a_struct_of_any_version),
+        TEST(create_refuses_what_is_not_defined),
+        TEST(info_tells_what_was_chosen),
         TEST(logits_arguments_are_checked),
         TEST(logits_beyond_the_context_say_both_numbers),
         TEST(logits_on_a_failing_device_can_be_asked_again),

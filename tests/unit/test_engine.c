@@ -408,6 +408,8 @@ static void engine_tells_its_sizes(void **state)
     assert_int_equal(soti_engine_max_batch(engine), 4);
     assert_int_equal(soti_engine_chunk_rows(engine), 20);
     assert_int_equal(soti_kv_page_count(soti_engine_kv(engine)), 20);
+    assert_int_equal(soti_engine_info(engine).n_threads, 41); /* the fake's own count */
+    assert_string_equal(soti_engine_info(engine).isa, "fake");
     assert_true(soti_engine_bytes(engine) > 320 * FAKE_LAYERS * sizeof(uint64_t));
     end_engine(engine);
 }

@@ -63,7 +63,7 @@ static void check_runs(uint32_t n_threads, uint32_t n_runs)
     memset(&sums, 0, sizeof sums);
     sums.n_threads = n_threads;
     soti_pool *pool = NULL;
-    assert_int_equal(soti_pool_create(n_threads, &pool), SOT_OK);
+    assert_int_equal(soti_pool_create(n_threads, 0, &pool), SOT_OK);
     assert_int_equal(soti_pool_size(pool), n_threads);
     for (uint32_t i = 0; i < n_runs; i++) {
         soti_pool_run(pool, count_thread, &sums);
@@ -95,7 +95,7 @@ static void pool_pauses_between_runs_wakes_sleepers(void **state)
     memset(&sums, 0, sizeof sums);
     sums.n_threads = 2;
     soti_pool *pool = NULL;
-    assert_int_equal(soti_pool_create(2, &pool), SOT_OK);
+    assert_int_equal(soti_pool_create(2, 0, &pool), SOT_OK);
     for (uint32_t i = 0; i < 50; i++) { /* around the spinning time, where sleep and work race */
         struct timespec rest = {0, 5000L * i};
         nanosleep(&rest, NULL);
@@ -122,7 +122,7 @@ static void pool_slow_worker_is_waited_for(void **state)
     memset(&sums, 0, sizeof sums);
     sums.n_threads = 3;
     soti_pool *pool = NULL;
-    assert_int_equal(soti_pool_create(3, &pool), SOT_OK);
+    assert_int_equal(soti_pool_create(3, 0, &pool), SOT_OK);
     for (uint32_t i = 0; i < 10; i++) {
         soti_pool_run(pool, wait_long, &sums);
         assert_int_equal(sums.counts[1], i + 1);
@@ -138,7 +138,7 @@ static void pool_size_zero_takes_every_cpu(void **state)
     assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
     assert_int_equal(soti_pool_cpu_count(), CPU_COUNT(&set));
     soti_pool *pool = NULL;
-    assert_int_equal(soti_pool_create(0, &pool), SOT_OK);
+    assert_int_equal(soti_pool_create(0, 0, &pool), SOT_OK);
     uint32_t n_cpus = (uint32_t)CPU_COUNT(&set);
     assert_int_equal(soti_pool_size(pool), n_cpus < COUNTS_MAX ? n_cpus : COUNTS_MAX);
     soti_pool_free(pool);
@@ -148,7 +148,7 @@ static void pool_too_many_threads_are_refused(void **state)
 {
     (void)state;
     soti_pool *pool = (soti_pool *)state;
-    assert_int_equal(soti_pool_create(257, &pool), SOT_ERR_ARGUMENT);
+    assert_int_equal(soti_pool_create(257, 0, &pool), SOT_ERR_ARGUMENT);
     assert_null(pool);
     assert_non_null(strstr(soti_fail_message(), "257"));
 }
@@ -164,7 +164,7 @@ static void pool_out_of_memory_is_reported(void **state)
     (void)state;
     soti_pool *pool = (soti_pool *)state;
     soti_alloc_fail_at(0);
-    assert_int_equal(soti_pool_create(4, &pool), SOT_ERR_MEMORY);
+    assert_int_equal(soti_pool_create(4, 0, &pool), SOT_ERR_MEMORY);
     soti_alloc_fail_at(-1);
     assert_null(pool);
 }
@@ -175,7 +175,7 @@ static void pool_failing_thread_undoes_the_others(void **state)
         soti_pool *pool = (soti_pool *)state;
         create_countdown = n;
         int before = atomic_load(&n_created);
-        assert_int_equal(soti_pool_create(5, &pool), SOT_ERR_THREAD);
+        assert_int_equal(soti_pool_create(5, 0, &pool), SOT_ERR_THREAD);
         assert_null(pool);
         assert_int_equal(atomic_load(&n_created) - before, n);
         assert_non_null(strstr(soti_fail_message(), "of 5 could not be started"));
@@ -195,7 +195,7 @@ static void pool_workers_block_signals_and_caller_keeps_its_own(void **state)
     (void)state;
     sigset_t sets[2];
     soti_pool *pool = NULL;
-    assert_int_equal(soti_pool_create(2, &pool), SOT_OK);
+    assert_int_equal(soti_pool_create(2, 0, &pool), SOT_OK);
     soti_pool_run(pool, remember_signals, sets);
     assert_false(sigismember(&sets[0], SIGINT));
     assert_true(sigismember(&sets[1], SIGINT));
@@ -218,7 +218,7 @@ static void pool_rounding_of_the_host_is_kept_out(void **state)
     int here = -1;
     soti_pool *pool = NULL;
     assert_int_equal(fesetround(FE_UPWARD), 0);
-    assert_int_equal(soti_pool_create(2, &pool), SOT_OK);
+    assert_int_equal(soti_pool_create(2, 0, &pool), SOT_OK);
     soti_pool_run(pool, remember_rounding, modes);
     soti_pool_run_here(remember_rounding, &here);
     int after = fegetround();
