@@ -30,6 +30,10 @@ static struct {
     uint32_t n_steps;
     uint32_t n_rows;       /* of all steps */
     uint32_t most_rows;    /* of one step */
+    uint32_t n_picks;      /* of all steps */
+    uint32_t n_page_copies;
+    uint32_t n_groups; /* of the last step, and its first group */
+    soti_row_group group;
     uint32_t n_contexts;   /* alive */
     uint64_t fail_at_step; /* this step returns DEVICE; 0: none */
     uint64_t cancel_at_step;
@@ -116,6 +120,8 @@ static inline sot_status scripted_batch_begin(soti_context *context, const soti_
     context->rows = rows;
     scripted.n_steps++;
     scripted.n_rows += rows->n_rows;
+    scripted.n_groups = rows->n_groups;
+    scripted.group = rows->groups[0];
     scripted.most_rows = rows->n_rows > scripted.most_rows ? rows->n_rows : scripted.most_rows;
     if (scripted.n_steps == scripted.cancel_at_step) {
         sot_session_cancel(scripted.cancels);
@@ -143,6 +149,7 @@ static inline sot_status scripted_pick(soti_context *context, const soti_pick *p
                                        uint32_t n_picks, int32_t *tokens)
 {
     (void)context;
+    scripted.n_picks += n_picks;
     for (uint32_t i = 0; i < n_picks; i++) {
         tokens[i] = script_token(picks[i].stream, picks[i].counter);
     }
@@ -165,6 +172,7 @@ static inline sot_status scripted_page_copy(soti_context *context, uint32_t to_p
     (void)to_page;
     (void)from_page;
     (void)n_tokens;
+    scripted.n_page_copies++;
     return SOT_OK;
 }
 

@@ -1,8 +1,8 @@
 /* libsot: Skeleton-of-Thought (Ning et al., ICLR 2024, arXiv 2307.15337) on a LLaMA runtime.
  *
  * Read from the top: load a model, create a session, ask (sections 1 to 4); then the two stages one
- * by one (5), tokens and logits (6), errors and versions (7). Section numbers behind "paper" are
- * the paper's.
+ * by one (5), tokens and logits (6), measuring (7), errors and versions (8). Section numbers behind
+ * "paper" are the paper's.
  *
  * Rules that hold everywhere:
  * - Every function that can fail returns a sot_status; sot_error_message() then has a sentence.
@@ -241,6 +241,10 @@ typedef struct sot_prompts {
 #define SOT_PROMPTS_INIT SOT_STRUCT_INIT(sot_prompts)
 SOT_API void sot_prompts_init(sot_prompts *prompts);
 
+/* SOT_GENERATE_IGNORE_STOPS: end of sequence, stop ids and stop strings end no text, each runs to
+ * its token limit; for measuring. */
+enum { SOT_GENERATE_IGNORE_STOPS = 1 };
+
 typedef struct sot_generate_params {
     uint32_t struct_size;
     uint32_t mode;                  /* SOT_MODE_* (sot_generate only) */
@@ -266,6 +270,10 @@ typedef struct sot_generate_params {
     const sot_prompts *prompts;
     const char *const *history;     /* (n_history) earlier rounds: question, answer, question … */
     size_t n_history;               /* even */
+    uint32_t flags;                 /* SOT_GENERATE_* */
+    const uint32_t *point_limits;   /* (n_point_limits) max_point_tokens of each point, in skeleton
+                                       order; 0 or no entry: max_point_tokens */
+    size_t n_point_limits;
 } sot_generate_params;
 #define SOT_GENERATE_PARAMS_INIT SOT_STRUCT_INIT(sot_generate_params)
 SOT_API void sot_generate_params_init(sot_generate_params *params);
@@ -393,7 +401,34 @@ SOT_API sot_status sot_detokenize(const sot_model *model, const int32_t *tokens,
 SOT_API sot_status sot_logits(sot_session *session, const int32_t *tokens, size_t count,
                               float *logits);
 
-/* ---- 7. Errors and versions -------------------------------------------------------------------
+/* ---- 7. Measuring -----------------------------------------------------------------------------
+ */
+
+typedef struct sot_measure_params {
+    uint32_t struct_size;
+    uint32_t n_sequences; /* computed together; default 1, at most max_batch */
+    uint32_t n_new;       /* tokens of each that are computed; default 1: a decode step; more: a
+                             prompt, in passes of chunk_rows */
+    uint32_t n_past;      /* tokens each has in pages before them */
+    uint32_t n_shared;    /* how many of n_past, from the first on, lie in pages that all sequences
+                             share; rounded down to whole pages */
+    uint32_t n_warmup;    /* uncounted runs first; default 1, at most 10000 */
+    uint32_t n_repeats;   /* counted runs; default 5, at most 10000 */
+    uint32_t flags;       /* none defined yet; 0 */
+} sot_measure_params;
+#define SOT_MEASURE_PARAMS_INIT SOT_STRUCT_INIT(sot_measure_params)
+SOT_API void sot_measure_params_init(sot_measure_params *params);
+
+/* Times the passes that generating is made of, without text: what is in the pages does not matter,
+ * so n_past costs little to set up. A run ends with the greedy choice of each sequence's next
+ * token. times_ns is (n_repeats): ns of the steady clock, one per run. What the session keeps in
+ * pages stays where there is room.
+ * Returns ARGUMENT, MEMORY, CONTEXT_FULL (n_ctx or the page pool), CANCELLED (times_ns then has
+ * what was counted, the rest is 0), UNSUPPORTED, BUSY, DEVICE. Since 0.1. */
+SOT_API sot_status sot_session_measure(sot_session *session, const sot_measure_params *params,
+                                       uint64_t *times_ns);
+
+/* ---- 8. Errors and versions -------------------------------------------------------------------
  */
 
 /* "SOT_ERR_FORMAT"; for a number that is no status, "SOT_UNKNOWN". Since 0.1. */

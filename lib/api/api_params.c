@@ -206,9 +206,15 @@ sot_status soti_generate_params_read(const sot_model *model, const sot_generate_
     full->max_tokens = or_default(full->max_tokens, DEFAULT_MAX_TOKENS);
     full->max_skeleton_tokens = or_default(full->max_skeleton_tokens, DEFAULT_MAX_SKELETON_TOKENS);
     full->max_point_tokens = or_default(full->max_point_tokens, DEFAULT_MAX_POINT_TOKENS);
+    RETURN_IF_ERROR(
+        soti_check_flags("generate parameters", full->flags, SOT_GENERATE_IGNORE_STOPS));
     RETURN_IF_ERROR(check_sampling(full));
     if (full->stop_ids == NULL && full->n_stop_ids > 0) {
         return soti_fail(SOT_ERR_ARGUMENT, "stop_ids: is NULL, its count is %zu", full->n_stop_ids);
+    }
+    if (full->point_limits == NULL && full->n_point_limits > 0) {
+        return soti_fail(SOT_ERR_ARGUMENT, "point_limits: is NULL, its count is %zu",
+                         full->n_point_limits);
     }
     RETURN_IF_ERROR(check_texts("stop_strings", full->stop_strings, full->n_stop_strings, false));
     RETURN_IF_ERROR(check_texts("history", full->history, full->n_history, true));

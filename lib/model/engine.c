@@ -253,6 +253,19 @@ sot_status soti_engine_step(soti_engine *engine, soti_work *items, uint32_t n_it
     return SOT_OK;
 }
 
+sot_status soti_engine_fill(soti_engine *engine, soti_sequence *sequence, uint32_t from_page,
+                            uint32_t n_tokens)
+{
+    RETURN_IF_ERROR(soti_sequence_reserve(engine->kv, sequence, n_tokens));
+    const uint32_t *pages = soti_sequence_pages(sequence);
+    for (uint32_t i = pages_for(soti_sequence_length(sequence));
+         i < soti_sequence_page_count(sequence); i++) {
+        RETURN_IF_ERROR(copy_page(engine, pages[i], from_page, SOTI_PAGE_TOKENS));
+    }
+    soti_sequence_advance(sequence, n_tokens);
+    return SOT_OK;
+}
+
 soti_kv *soti_engine_kv(soti_engine *engine)
 {
     return engine->kv;

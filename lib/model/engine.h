@@ -54,6 +54,12 @@ void soti_engine_free(soti_engine *engine);
 sot_status soti_engine_step(soti_engine *engine, soti_work *items, uint32_t n_items,
                             const atomic_int *cancel, uint32_t *i_failed);
 
+/* Appends n_tokens positions to a sequence without computing them: every page that this takes
+ * becomes a copy of from_page, which was written before. For measuring, where what is in the pages
+ * does not matter but that they are there. Returns CONTEXT_FULL, with no position added; DEVICE. */
+sot_status soti_engine_fill(soti_engine *engine, soti_sequence *sequence, uint32_t from_page,
+                            uint32_t n_tokens);
+
 soti_kv *soti_engine_kv(soti_engine *engine); /* for sequences: create, fork, free, counts */
 soti_context_info soti_engine_info(const soti_engine *engine);
 uint32_t soti_engine_context_size(const soti_engine *engine);

@@ -10,6 +10,9 @@
 static sot_status collect_stops(soti_asking *asking)
 {
     const sot_generate_params *params = asking->params;
+    if ((params->flags & SOT_GENERATE_IGNORE_STOPS) != 0) {
+        return SOT_OK;
+    }
     const soti_stop stop = soti_conversation_stop(params->custom_conversation, asking->tokenizer);
     const int32_t ends[] = {
         soti_tokenizer_eos(asking->tokenizer),
@@ -117,12 +120,22 @@ sot_status soti_asking_count_constant(const soti_asking *asking, const soti_requ
     return status;
 }
 
+static uint32_t token_limit(const sot_generate_params *params, uint32_t stage, uint32_t i_point)
+{
+    if (stage == SOT_STAGE_NORMAL) {
+        return params->max_tokens;
+    }
+    if (stage == SOT_STAGE_SKELETON) {
+        return params->max_skeleton_tokens;
+    }
+    bool has_own = i_point < params->n_point_limits && params->point_limits[i_point] != 0;
+    return has_own ? params->point_limits[i_point] : params->max_point_tokens;
+}
+
 sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint32_t i_point,
                                 const soti_tokens *prompt, soti_job *job)
 {
     const sot_generate_params *params = asking->params;
-    const uint32_t limits[] = {params->max_tokens, params->max_skeleton_tokens,
-                               params->max_point_tokens};
     const uint64_t streams[] = {SOTI_STREAM_NORMAL, SOTI_STREAM_SKELETON, i_point};
     const soti_sampler_params sampling = {.temperature = params->temperature,
                                           .top_p = params->top_p,
@@ -134,7 +147,7 @@ sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint3
         .i_point = i_point,
         .prompt = prompt->ids,
         .n_prompt = (uint32_t)prompt->count,
-        .max_tokens = limits[stage - 1],
+        .max_tokens = token_limit(params, stage, i_point),
         .stop_ids = asking->stop_ids.ids,
         .n_stop_ids = asking->stop_ids.count,
     };

@@ -16,7 +16,8 @@ typedef struct soti_asking {
     const char *question;
     const sot_generate_params *params; /* complete: conversation and prompts are set */
     const soti_tokenizer *tokenizer;
-    soti_tokens stop_ids;      /* the caller's, end of sequence, the conversation's */
+    soti_tokens stop_ids;      /* the caller's, end of sequence, the conversation's; none of these
+                                  and none of the next where stops are ignored */
     const char **stop_strings; /* (n_stop_strings) the caller's and the conversation's, borrowed */
     size_t n_stop_strings;
     soti_run run;

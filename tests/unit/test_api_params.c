@@ -214,6 +214,8 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
         sot_status status;
         const char *sentence;
     } cases[] = {
+        {PARAMS(.flags = 6), SOT_ERR_UNSUPPORTED, "generate parameters: flags 0x6, only 0x1"},
+        {PARAMS(.n_point_limits = 3), SOT_ERR_ARGUMENT, "point_limits: is NULL, its count is 3"},
         {PARAMS(.mode = 4), SOT_ERR_ARGUMENT, "mode is 4"},
         {PARAMS(.temperature = -1.0f), SOT_ERR_ARGUMENT, "temperature"},
         {PARAMS(.temperature = NAN), SOT_ERR_ARGUMENT, "temperature"},
@@ -245,7 +247,8 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         refuse(&cases[i].params, cases[i].status, cases[i].sentence);
     }
-    const sot_generate_params fine = PARAMS(.history = one_empty, .n_history = 2, .top_p = 1.0f);
+    const sot_generate_params fine = PARAMS(.history = one_empty, .n_history = 2, .top_p = 1.0f,
+                                            .flags = SOT_GENERATE_IGNORE_STOPS);
     assert_int_equal(soti_generate_params_read(&scripted_model, &fine, &complete), SOT_OK);
 }
 

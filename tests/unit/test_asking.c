@@ -80,6 +80,22 @@ static void stops_are_the_caller_s_and_the_model_s(void **state)
     assert_string_equal(asking.stop_strings[2], "###");
 }
 
+static void stops_that_are_ignored_are_none(void **state)
+{
+    (void)state;
+    const int32_t ids[] = {7};
+    const char *const strings[] = {"stop"};
+    params.flags = SOT_GENERATE_IGNORE_STOPS;
+    params.stop_ids = ids;
+    params.n_stop_ids = 1;
+    params.stop_strings = strings;
+    params.n_stop_strings = 1;
+    conversation.stop = "###";
+    begin();
+    assert_int_equal(asking.stop_ids.count, 0);
+    assert_int_equal(asking.n_stop_strings, 0);
+}
+
 static void stop_that_is_a_control_piece_is_an_id(void **state)
 {
     (void)state;
@@ -212,6 +228,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(stops_are_the_caller_s_and_the_model_s),
+        TEST(stops_that_are_ignored_are_none),
         TEST(stop_that_is_a_control_piece_is_an_id),
         TEST(prompt_is_the_conversation_around_the_request),
         TEST(constant_part_leaves_a_token_to_compute),

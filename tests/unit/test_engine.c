@@ -400,6 +400,39 @@ static void engine_whose_context_fails_passes_the_status_on(void **state)
     soti_engine_free(NULL);
 }
 
+/* Positions that were filled read as those of the page they were copied from. */
+static void engine_filled_positions_are_copies_of_the_page(void **state)
+{
+    (void)state;
+    soti_engine *engine = make_engine(&usual);
+    soti_kv *kv = soti_engine_kv(engine);
+    int32_t tokens[SOTI_PAGE_TOKENS];
+    int32_t next = 3;
+    fill_tokens(tokens, SOTI_PAGE_TOKENS, 1);
+    soti_sequence *computed = soti_sequence_create(kv);
+    soti_sequence *filled = soti_sequence_create(kv);
+    soti_work item = make_work(computed, tokens, SOTI_PAGE_TOKENS);
+    assert_int_equal(soti_engine_step(engine, &item, 1, NULL, NULL), SOT_OK);
+    uint32_t page = soti_sequence_pages(computed)[0];
+    uint32_t n_copies = fake.n_page_copies;
+    assert_int_equal(soti_engine_fill(engine, filled, page, SOTI_PAGE_TOKENS), SOT_OK);
+    assert_int_equal(soti_sequence_length(filled), SOTI_PAGE_TOKENS);
+    assert_int_not_equal(soti_sequence_pages(filled)[0], page);
+    soti_work items[] = {make_work(computed, &next, 1), make_work(filled, &next, 1)};
+    assert_int_equal(soti_engine_step(engine, items, 2, NULL, NULL), SOT_OK);
+    assert_int_equal(items[0].picked, items[1].picked);
+    assert_int_equal(soti_engine_fill(engine, filled, page, 20),
+                     SOT_OK); /* 17 + 20: 2 pages more */
+    assert_int_equal(soti_sequence_length(filled), 37);
+    assert_int_equal(fake.n_page_copies - n_copies, 2);
+    assert_int_equal(soti_engine_fill(engine, filled, page, 0), SOT_OK);
+    assert_int_equal(soti_engine_fill(engine, filled, page, 1000), SOT_ERR_CONTEXT_FULL);
+    assert_int_equal(soti_sequence_length(filled), 37);
+    soti_sequence_free(kv, computed);
+    soti_sequence_free(kv, filled);
+    end_engine(engine);
+}
+
 static void engine_tells_its_sizes(void **state)
 {
     (void)state;
@@ -432,6 +465,7 @@ int main(void)
         cmocka_unit_test(engine_impossible_parameters_are_refused),
         cmocka_unit_test(engine_create_survives_every_failed_allocation),
         cmocka_unit_test(engine_whose_context_fails_passes_the_status_on),
+        cmocka_unit_test(engine_filled_positions_are_copies_of_the_page),
         cmocka_unit_test(engine_tells_its_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,85 @@ static void expand_more_points_than_room_joins_as_others_finish(void **state)
     sot_points_free(points);
 }
 
+/* Texts that would end at once by each kind of stop run to their limits, and stream as they go. */
+static void generate_ignoring_stops_runs_each_text_to_its_limit(void **state)
+{
+    (void)state;
+    static const char *const stop_strings[] = {"ab", "c"};
+    static const int32_t stop_ids[] = {SCRIPT_FIRST_BYTE + 'a', SCRIPT_FIRST_BYTE + 'x'};
+    static const uint32_t limits[] = {7, 0, 1};
+    event_log log = {0};
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.flags = SOT_GENERATE_IGNORE_STOPS;
+    params.stop_strings = stop_strings;
+    params.n_stop_strings = 2;
+    params.stop_ids = stop_ids;
+    params.n_stop_ids = 2;
+    params.max_tokens = 9;
+    params.max_skeleton_tokens = 40;
+    params.max_point_tokens = 5;
+    params.point_limits = limits;
+    params.n_point_limits = 3;
+    params.on_event = event_log_record;
+    params.event_user = &log;
+    script_skeleton(" A.\n2. B.\n3. C.\n4. D."); /* 22 tokens, the rest are ends of sequence */
+    script_text(0, "abcabcabcabc", false);
+    script_text(1, "xyzzy is magic", false);
+    script_text(2, "c", false);
+    script_text(3, "ab", false); /* then three ends of sequence, which have no text */
+    script_text(SOTI_STREAM_NORMAL, "abc", false);
+    sot_session *session = scripted_session_open(NULL);
+    sot_answer *answer = NULL;
+    sot_stats stats = SOT_STATS_INIT;
+    assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
+    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    assert_int_equal(stats.decode_tokens[1], 40);
+    assert_int_equal(sot_answer_point_count(answer), 4);
+    static const char *const texts[] = {"abcabca", "xyzzy", "c", "ab"};
+    static const uint32_t n_tokens[] = {7, 5, 1, 5};
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(sot_answer_point(answer, i), texts[i]);
+        assert_string_equal(soti_buffer_text(&log.expansions[i]), texts[i]);
+        assert_int_equal(sot_answer_point_tokens(answer, i), n_tokens[i]);
+        assert_int_equal(sot_answer_point_finish(answer, i), SOT_FINISH_LENGTH);
+        assert_int_equal(log.finishes[i], SOT_FINISH_LENGTH);
+    }
+    sot_answer_free(answer);
+    params.mode = SOT_MODE_NORMAL;
+    assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
+    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    assert_int_equal(stats.decode_tokens[0], 9);
+    assert_string_equal(sot_answer_text(answer), "abc");
+    assert_int_equal(sot_answer_finish(answer), SOT_FINISH_LENGTH);
+    sot_answer_free(answer);
+    event_log_free(&log);
+    scripted_session_close(session);
+}
+
+/* Without the flag, a limit of one point's own only bounds it: stops go on ending texts. */
+static void expand_point_limits_bound_each_point(void **state)
+{
+    (void)state;
+    static const uint32_t limits[] = {3};
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.point_limits = limits;
+    params.n_point_limits = 1;
+    script_text(0, "endless", true);
+    script_text(1, "until it ends", false);
+    sot_points *points = NULL;
+    assert_int_equal(sot_points_parse("1. A\n2. B", 9, 0, &points), SOT_OK);
+    sot_session *session = scripted_session_open(NULL);
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_expand_batch(session, "What?", points, &params, &answer), SOT_OK);
+    assert_string_equal(sot_answer_point(answer, 0), "end");
+    assert_int_equal(sot_answer_point_finish(answer, 0), SOT_FINISH_LENGTH);
+    assert_string_equal(sot_answer_point(answer, 1), "until it ends");
+    assert_int_equal(sot_answer_point_finish(answer, 1), SOT_FINISH_STOP);
+    sot_answer_free(answer);
+    sot_points_free(points);
+    scripted_session_close(session);
+}
+
 static void expand_in_a_pool_for_one_goes_one_by_one(void **state)
 {
     (void)state;
@@ -346,6 +425,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(expand_more_points_than_room_joins_as_others_finish),
+        TEST(generate_ignoring_stops_runs_each_text_to_its_limit),
+        TEST(expand_point_limits_bound_each_point),
         TEST(expand_in_a_pool_for_one_goes_one_by_one),
         TEST(generate_prompt_beyond_the_context_says_both_numbers),
         TEST(generate_context_full_keeps_what_was_written),
