@@ -89,9 +89,8 @@ static void visit_page(const span_work *work, uint32_t first, uint32_t end, uint
     uint32_t i_query = (first - work->span->first_row) * work->n_per_row;
     uint32_t n_queries = (end - first) * work->n_per_row;
     float *scores = scratch->scores;
-    kernels->product(soti_cpu_page(context, work->i_layer, page, 0, work->i_kv), n_most, d_head,
-                     scratch->queries + i_query * d_head, d_head, n_queries, scores,
-                     SOTI_PAGE_TOKENS);
+    kernels->scores(soti_cpu_page(context, work->i_layer, page, 0, work->i_kv), n_most, d_head,
+                    scratch->queries + i_query * d_head, n_queries, scores);
     kernels->widen(soti_cpu_page(context, work->i_layer, page, 1, work->i_kv), n_most * d_head,
                    scratch->values);
     for (uint32_t row = first; row < end; row++) {

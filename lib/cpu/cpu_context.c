@@ -58,6 +58,12 @@ static sot_status reserve_activations(soti_context *context)
     context->q = reserve(context, n_rows, context->head_stride, sizeof(float));
     context->attended = reserve(context, n_rows, context->head_stride, sizeof(float));
     context->hidden = reserve(context, n_rows, context->ff_stride, sizeof(float));
+    size_t n_in = shape->d_ff > shape->d_model ? shape->d_ff : shape->d_model;
+    size_t n_heads = (size_t)shape->n_head * shape->d_head;
+    n_in = n_in > n_heads ? n_in : n_heads;
+    size_t n_packed =
+        (n_rows + SOTI_CPU_GROUP_ROWS - 1) / SOTI_CPU_GROUP_ROWS * SOTI_CPU_GROUP_ROWS;
+    context->packed = reserve(context, n_packed, soti_cpu_packed_stride(n_in), sizeof(float));
     context->logits = reserve(context, params->n_logits_max, context->vocab_stride, sizeof(float));
     context->spans = reserve(context, n_rows, 1, sizeof *context->spans);
     return context->is_short ? SOT_ERR_MEMORY : SOT_OK;

@@ -22,9 +22,9 @@
 #include "cpu/cpu_kernels.h"
 
 enum {
-    SOTI_CPU_UNIT_OUT = 16,  /* weight rows of one unit of work */
-    SOTI_CPU_TILE_ROWS = 32, /* rows that pass over a unit together: their activations fit in L2 */
-    SOTI_CPU_SPAN_ROWS = 16, /* rows of one unit of attention */
+    SOTI_CPU_UNIT_OUT = 16,   /* weight rows of one unit of work */
+    SOTI_CPU_TILE_ROWS = 128, /* rows that pass over a unit together, while it is in L2 */
+    SOTI_CPU_SPAN_ROWS = 16,  /* rows of one unit of attention */
     SOTI_CPU_BLOCKS_MAX = 16
 };
 
@@ -74,6 +74,7 @@ struct soti_context {
     float *q;        /* (n_rows_max, n_head * d_head) */
     float *attended; /* (n_rows_max, n_head * d_head) */
     float *hidden;   /* (n_rows_max, d_ff) */
+    float *packed;   /* the input of a product, packed: (n_rows_max, longest n_in) */
     float *logits;   /* (n_logits_max, n_vocab) */
 
     /* Rotary angles, filled up to the largest position seen. */

@@ -3,6 +3,7 @@
 #include "cpu/cpu_isa.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -32,11 +33,24 @@ static bool is_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
 }
+static bool is_avx512(void)
+{
+    return is_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#define AVX512_ENTRY                                                                               \
+    {                                                                                              \
+        "avx512", &soti_cpu_kernels_avx512, is_avx512                                              \
+    }
 #define AVX2_ENTRY                                                                                 \
     {                                                                                              \
         "avx2", &soti_cpu_kernels_avx2, is_avx2                                                    \
     }
 #else
+#define AVX512_ENTRY                                                                               \
+    {                                                                                              \
+        "avx512", NULL, is_always                                                                  \
+    }
 #define AVX2_ENTRY                                                                                 \
     {                                                                                              \
         "avx2", NULL, is_always                                                                    \
@@ -45,6 +59,7 @@ static bool is_avx2(void)
 
 /* Best first. */
 static const isa_entry entries[] = {
+    AVX512_ENTRY,
     AVX2_ENTRY,
     {"portable", &soti_cpu_kernels_portable, is_always},
 };
@@ -54,6 +69,17 @@ enum { N_ENTRIES = sizeof entries / sizeof entries[0] };
 const char *soti_cpu_isa_name(uint32_t i)
 {
     return i < N_ENTRIES ? entries[i].name : NULL;
+}
+
+static sot_status unknown_name(const char *name)
+{
+    char known[96] = "";
+    for (size_t i = 0; i < N_ENTRIES; i++) {
+        size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, ", %s", entries[i].name);
+    }
+    return soti_fail(SOT_ERR_UNSUPPORTED, "instruction set \"%s\" is not known; these are: auto%s",
+                     name, known);
 }
 
 sot_status soti_cpu_isa_select(const char *name, const soti_cpu_kernels **out)
@@ -73,7 +99,5 @@ sot_status soti_cpu_isa_select(const char *name, const soti_cpu_kernels **out)
                              name);
         }
     }
-    return soti_fail(SOT_ERR_UNSUPPORTED,
-                     "instruction set \"%s\" is not known: \"auto\", \"avx2\" and \"portable\" are",
-                     name);
+    return unknown_name(name);
 }

@@ -20,14 +20,33 @@ typedef struct soti_softmax {
     float sum;     /* of exp(score - largest); 0 at first */
 } soti_softmax;
 
+/* Activations are packed once and then multiplied by many weight rows. A set lays them out as it
+ * likes within groups of SOTI_CPU_GROUP_ROWS rows; group g begins at
+ * packed + g * SOTI_CPU_GROUP_ROWS * soti_cpu_packed_stride(n_in), at a cache line. */
+enum { SOTI_CPU_GROUP_ROWS = 16 };
+
+/* Floats that one row takes: whole cache lines, and one line more, since rows whose distance is a
+ * power of two would all compete for the same few places of the cache. */
+static inline size_t soti_cpu_packed_stride(size_t n_in)
+{
+    return (n_in + 31) / 32 * 32 + 16;
+}
+
 typedef struct soti_cpu_kernels {
     const char *isa;
 
+    /* Packs rows 0 .. n_rows of x: (n_rows, n_in) with a stride. */
+    void (*pack)(const float *x, size_t x_stride, size_t n_rows, size_t n_in, float *packed);
+
     /* out[r][i] = sum over k of w[i][k] * x[r][k]          w: (n_out, n_in) FP16, contiguous
-     *                                x: (n_rows, n_in) and out: (n_rows, n_out), with row strides
-     */
-    void (*product)(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
+     *                               x: (n_rows, n_in) packed; out: (n_rows, n_out) with a stride */
+    void (*product)(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
                     size_t n_rows, float *out, size_t out_stride);
+
+    /* scores[q][j] = sum over d of keys[j][d] * queries[q][d]     keys: (n, d_head), n <= page
+     *             queries: (n_queries, d_head); scores: (n_queries, n), stride SOTI_PAGE_TOKENS */
+    void (*scores)(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
+                   size_t n_queries, float *scores);
 
     /* out = x / sqrt(mean(x * x) + eps) * gain                                         all: (n) */
     void (*norm)(const float *x, const float *gain, size_t n, float eps, float *out);
@@ -51,6 +70,11 @@ typedef struct soti_cpu_kernels {
 extern const soti_cpu_kernels soti_cpu_kernels_portable;
 #if defined(__x86_64__)
 extern const soti_cpu_kernels soti_cpu_kernels_avx2;
+extern const soti_cpu_kernels soti_cpu_kernels_avx512;
 #endif
+
+/* pack of the sets that read rows as they are: row r at packed + r * soti_cpu_packed_stride(n_in),
+ * zeros behind its end. */
+void soti_cpu_pack_rows(const float *x, size_t x_stride, size_t n_rows, size_t n_in, float *packed);
 
 #endif

@@ -164,8 +164,8 @@ INLINE void product_rows(const uint16_t *w, size_t n_out, size_t n_in, const flo
 /* Enough sums at once to hide a multiplication's latency, few enough for sixteen registers: on Zen
  * 4 blocks of 4 x 3 reach 105 GFLOP/s out of L2, 6 x 2 reach 97, 4 x 2 reach 85. Only the first
  * rows find the weights in memory; those after them, in L2. */
-static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
-                    size_t n_rows, float *out, size_t out_stride)
+static void multiply(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
+                     size_t n_rows, float *out, size_t out_stride)
 {
     if (n_rows >= ROWS) {
         product_rows(w, n_out, n_in, x, x_stride, out, out_stride, ROWS, 3, 1);
@@ -185,6 +185,18 @@ static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *x
     } else if (n_rows - r == 1) {
         product_rows(w, n_out, n_in, x, x_stride, out, out_stride, 1, OUTS, 1);
     }
+}
+
+static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
+                    size_t n_rows, float *out, size_t out_stride)
+{
+    multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride);
+}
+
+static void scores(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
+                   size_t n_queries, float *out)
+{
+    multiply(keys, n, d_head, queries, d_head, n_queries, out, SOTI_PAGE_TOKENS);
 }
 
 static void widen(const uint16_t *in, size_t n, float *out)
@@ -313,7 +325,9 @@ static void page_values(const float *weights, size_t n, const float *values, siz
 
 const soti_cpu_kernels soti_cpu_kernels_avx2 = {
     .isa = "avx2",
+    .pack = soti_cpu_pack_rows,
     .product = product,
+    .scores = scores,
     .norm = norm,
     .swiglu = swiglu,
     .widen = widen,

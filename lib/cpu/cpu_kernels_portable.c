@@ -74,8 +74,8 @@ static void add_products(const float *a, const float *b, size_t n, float lanes[L
     memcpy(lanes, sums, sizeof sums);
 }
 
-static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
-                    size_t n_rows, float *out, size_t out_stride)
+static void multiply(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
+                     size_t n_rows, float *out, size_t out_stride)
 {
     for (size_t i = 0; i < n_out; i++) {
         const uint16_t *w_row = w + i * n_in;
@@ -95,6 +95,27 @@ static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *x
             }
         }
     }
+}
+
+void soti_cpu_pack_rows(const float *x, size_t x_stride, size_t n_rows, size_t n_in, float *packed)
+{
+    size_t stride = soti_cpu_packed_stride(n_in);
+    for (size_t r = 0; r < n_rows; r++) {
+        memcpy(packed + r * stride, x + r * x_stride, n_in * sizeof *x);
+        memset(packed + r * stride + n_in, 0, (stride - n_in) * sizeof *x);
+    }
+}
+
+static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
+                    size_t n_rows, float *out, size_t out_stride)
+{
+    multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride);
+}
+
+static void scores(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
+                   size_t n_queries, float *out)
+{
+    multiply(keys, n, d_head, queries, d_head, n_queries, out, SOTI_PAGE_TOKENS);
 }
 
 static void norm(const float *x, const float *gain, size_t n, float eps, float *out)
@@ -146,7 +167,9 @@ static void page_values(const float *weights, size_t n, const float *values, siz
 
 const soti_cpu_kernels soti_cpu_kernels_portable = {
     .isa = "portable",
+    .pack = soti_cpu_pack_rows,
     .product = product,
+    .scores = scores,
     .norm = norm,
     .swiglu = swiglu,
     .widen = widen,

@@ -2,19 +2,14 @@
  * weight rows into units of SOTI_CPU_UNIT_OUT, gives each thread a fixed run of units, and finishes
  * each tile (rows x unit) in place: stored, added, gated, or turned and written to pages.
  *
- * One thread's units, and the order in which rows pass over them. Weights are read from memory once
- * a panel and serve all rows out of the cache:
- *
- *   panel: PANEL_UNITS units     tile rows 0..31: unit 0, 1, ... 7, tile rows 32..63: unit 0, ...
- */
+ * The input is packed first, once for all threads. Weights are read from memory once a unit, and
+ * serve all rows out of the cache. */
 #include <string.h>
 
 #include "cpu/cpu_context.h"
 
 enum {
-    PANEL_UNITS = 8,
-    HALF_UNIT = SOTI_CPU_UNIT_OUT / 2, /* pairs of one unit of qkv */
-    FEW_ROWS = 4                       /* so few that waking threads to norm them does not pay */
+    HALF_UNIT = SOTI_CPU_UNIT_OUT / 2 /* pairs of one unit of qkv */
 };
 
 /* What the threads of one stage share. */
@@ -30,8 +25,8 @@ typedef struct stage {
     size_t n_out;
     float *out; /* (n_rows, n_out) */
     size_t out_stride;
-    const float *gain;      /* of a norm */
-    const uint32_t *source; /* rows of x to norm; NULL: all */
+    const float *gain;      /* of a norm that makes the input of the residual stream; or NULL */
+    const uint32_t *source; /* rows of the residual stream to norm; NULL: all */
 } stage;
 
 /* Rows first_row .. first_row + n_rows of unit i_unit. */
@@ -45,14 +40,10 @@ static void for_each_tile(const stage *work, size_t n_units, uint32_t i_thread, 
     size_t first;
     size_t end;
     soti_pool_share(n_units, 1, i_thread, n_threads, &first, &end);
-    for (size_t panel = first; panel < end; panel += PANEL_UNITS) {
-        size_t panel_end = end - panel < PANEL_UNITS ? end : panel + PANEL_UNITS;
+    for (size_t unit = first; unit < end; unit++) {
         for (uint32_t row = 0; row < work->n_rows; row += SOTI_CPU_TILE_ROWS) {
             uint32_t n = work->n_rows - row;
-            n = n < SOTI_CPU_TILE_ROWS ? n : SOTI_CPU_TILE_ROWS;
-            for (size_t unit = panel; unit < panel_end; unit++) {
-                fn(work, (uint32_t)unit, row, n, tiles);
-            }
+            fn(work, (uint32_t)unit, row, n < SOTI_CPU_TILE_ROWS ? n : SOTI_CPU_TILE_ROWS, tiles);
         }
     }
 }
@@ -72,8 +63,8 @@ static size_t unit_size(size_t n_out, uint32_t i_unit)
 static void multiply(const stage *work, const uint16_t *w, size_t n_out, uint32_t first_row,
                      uint32_t n_rows, float *out, size_t out_stride)
 {
-    work->context->kernels->product(w, n_out, work->n_in, work->x + first_row * work->x_stride,
-                                    work->x_stride, n_rows, out, out_stride);
+    const float *packed = work->context->packed + first_row * soti_cpu_packed_stride(work->n_in);
+    work->context->kernels->product(w, n_out, work->n_in, packed, n_rows, out, out_stride);
 }
 
 static void store_tile(const stage *work, uint32_t i_unit, uint32_t first_row, uint32_t n_rows,
@@ -205,18 +196,24 @@ static void qkv_tile(const stage *work, uint32_t i_unit, uint32_t first_row, uin
     }
 }
 
-static void run_norm(void *argument, uint32_t i_thread, uint32_t n_threads)
+/* Norms, where there is a gain, and packs the input, by groups of rows. */
+static void run_pack(void *argument, uint32_t i_thread, uint32_t n_threads)
 {
     const stage *work = argument;
     soti_context *context = work->context;
+    size_t stride = soti_cpu_packed_stride(work->n_in);
     size_t first;
     size_t end;
-    soti_pool_share(work->n_rows, 1, i_thread, n_threads, &first, &end);
-    for (size_t r = first; r < end; r++) {
+    soti_pool_share(work->n_rows, SOTI_CPU_GROUP_ROWS, i_thread, n_threads, &first, &end);
+    for (size_t r = first; work->gain != NULL && r < end; r++) {
         size_t row = work->source != NULL ? work->source[r] : r;
-        context->kernels->norm(context->x + row * context->model_stride, work->gain,
-                               context->shape.d_model, context->shape.norm_eps,
-                               context->normed + r * context->model_stride);
+        context->kernels->norm(context->x + row * context->model_stride, work->gain, work->n_in,
+                               context->shape.norm_eps, context->normed + r * work->x_stride);
+    }
+    for (size_t r = first; r < end; r += SOTI_CPU_GROUP_ROWS) {
+        size_t n = end - r < SOTI_CPU_GROUP_ROWS ? end - r : SOTI_CPU_GROUP_ROWS;
+        context->kernels->pack(work->x + r * work->x_stride, work->x_stride, n, work->n_in,
+                               context->packed + r * stride);
     }
 }
 
@@ -260,41 +257,47 @@ static void run_embed(void *argument, uint32_t i_thread, uint32_t n_threads)
     }
 }
 
-static void run_by_rows(stage *work, soti_pool_fn fn)
+/* Work so small that it only pays to wake threads for more than one group of rows. */
+static void run_by_groups(stage *work, soti_pool_fn fn)
 {
-    if (work->n_rows < FEW_ROWS) {
+    if (work->n_rows <= SOTI_CPU_GROUP_ROWS) {
         soti_pool_run_here(fn, work);
     } else {
         soti_pool_run(work->context->pool, fn, work);
     }
 }
 
-/* A stage of the current batch whose input is the residual stream, normed by gain. */
-static stage normed_stage(soti_context *context, const float *gain, const uint32_t *source,
-                          uint32_t n_rows)
+static void run_product(stage *work, soti_pool_fn fn)
 {
-    stage work = {.context = context, .n_rows = n_rows, .gain = gain, .source = source};
-    run_by_rows(&work, run_norm);
-    work.x = context->normed;
-    work.x_stride = context->model_stride;
-    work.n_in = context->shape.d_model;
-    return work;
+    run_by_groups(work, run_pack);
+    soti_pool_run(work->context->pool, fn, work);
+}
+
+/* A stage of the current batch whose input is the residual stream, normed by gain. */
+static stage normed_stage(soti_context *context, const float *gain, uint32_t n_rows)
+{
+    return (stage){.context = context,
+                   .n_rows = n_rows,
+                   .x = context->normed,
+                   .x_stride = context->model_stride,
+                   .n_in = context->shape.d_model,
+                   .gain = gain};
 }
 
 sot_status soti_cpu_embed(soti_context *context)
 {
     stage work = {.context = context, .n_rows = context->rows.n_rows};
-    run_by_rows(&work, run_embed);
+    run_by_groups(&work, run_embed);
     return SOT_OK;
 }
 
 sot_status soti_cpu_qkv(soti_context *context, uint32_t i_layer)
 {
     const soti_layer_weights *layer = &context->view.layers[i_layer];
-    stage work = normed_stage(context, layer->attention_norm, NULL, context->rows.n_rows);
+    stage work = normed_stage(context, layer->attention_norm, context->rows.n_rows);
     work.layer = layer;
     work.i_layer = i_layer;
-    soti_pool_run(context->pool, run_qkv, &work);
+    run_product(&work, run_qkv);
     return SOT_OK;
 }
 
@@ -309,19 +312,19 @@ sot_status soti_cpu_attention_output(soti_context *context, uint32_t i_layer)
                   .n_out = context->shape.d_model,
                   .out = context->x,
                   .out_stride = context->model_stride};
-    soti_pool_run(context->pool, run_add, &work);
+    run_product(&work, run_add);
     return SOT_OK;
 }
 
 sot_status soti_cpu_gate_up(soti_context *context, uint32_t i_layer)
 {
     const soti_layer_weights *layer = &context->view.layers[i_layer];
-    stage work = normed_stage(context, layer->ffn_norm, NULL, context->rows.n_rows);
+    stage work = normed_stage(context, layer->ffn_norm, context->rows.n_rows);
     work.layer = layer;
     work.n_out = context->shape.d_ff;
     work.out = context->hidden;
     work.out_stride = context->ff_stride;
-    soti_pool_run(context->pool, run_gate_up, &work);
+    run_product(&work, run_gate_up);
     return SOT_OK;
 }
 
@@ -336,18 +339,18 @@ sot_status soti_cpu_down(soti_context *context, uint32_t i_layer)
                   .n_out = context->shape.d_model,
                   .out = context->x,
                   .out_stride = context->model_stride};
-    soti_pool_run(context->pool, run_add, &work);
+    run_product(&work, run_add);
     return SOT_OK;
 }
 
 sot_status soti_cpu_logits(soti_context *context)
 {
-    stage work = normed_stage(context, context->view.output_norm, context->rows.logit_rows,
-                              context->rows.n_logits);
+    stage work = normed_stage(context, context->view.output_norm, context->rows.n_logits);
+    work.source = context->rows.logit_rows;
     work.w = context->view.output;
     work.n_out = context->shape.n_vocab;
     work.out = context->logits;
     work.out_stride = context->vocab_stride;
-    soti_pool_run(context->pool, run_store, &work);
+    run_product(&work, run_store);
     return SOT_OK;
 }

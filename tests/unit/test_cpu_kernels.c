@@ -66,6 +66,23 @@ static uint16_t *random_halves(size_t n, uint64_t stream, char **block)
     return halves;
 }
 
+/* The caller's own; a cache line aligned. Unused rows of a group are garbage. */
+static float *pack(const soti_cpu_kernels *kernels, const float *x, size_t x_stride, size_t n_rows,
+                   size_t n_in)
+{
+    size_t group = SOTI_CPU_GROUP_ROWS * soti_cpu_packed_stride(n_in);
+    size_t n_groups = (n_rows + SOTI_CPU_GROUP_ROWS - 1) / SOTI_CPU_GROUP_ROWS;
+    float *packed = aligned_alloc(64, n_groups * group * sizeof *packed);
+    memset(packed, 0xFF, n_groups * group * sizeof *packed);
+    for (size_t g = 0; g < n_groups; g++) {
+        size_t first = g * SOTI_CPU_GROUP_ROWS;
+        size_t n = n_rows - first;
+        kernels->pack(x + first * x_stride, x_stride,
+                      n < SOTI_CPU_GROUP_ROWS ? n : SOTI_CPU_GROUP_ROWS, n_in, packed + g * group);
+    }
+    return packed;
+}
+
 /* A sum of n products in any order errs by at most about n roundings of the sum of magnitudes. */
 static void check_product(const soti_cpu_kernels *kernels, size_t n_in, size_t n_rows, size_t n_out)
 {
@@ -77,7 +94,9 @@ static void check_product(const soti_cpu_kernels *kernels, size_t n_in, size_t n
     float *x = random_floats((n_rows - 1) * x_stride + n_in, n_rows, 3);
     float *out = random_floats((n_rows - 1) * out_stride + n_out, 3, 1);
     float *before = random_floats((n_rows - 1) * out_stride + n_out, 3, 1);
-    kernels->product(w, n_out, n_in, x, x_stride, n_rows, out, out_stride);
+    float *packed = pack(kernels, x, x_stride, n_rows, n_in);
+    kernels->product(w, n_out, n_in, packed, n_rows, out, out_stride);
+    free(packed);
     for (size_t r = 0; r < n_rows; r++) {
         for (size_t i = 0; i < n_out; i++) {
             double sum = 0;
@@ -95,7 +114,9 @@ static void check_product(const soti_cpu_kernels *kernels, size_t n_in, size_t n
                          kernels->isa, n_rows, n_out, n_in, r, i, (double)found, sum);
             }
             float alone;
-            kernels->product(w + i * n_in, 1, n_in, x + r * x_stride, x_stride, 1, &alone, 1);
+            packed = pack(kernels, x + r * x_stride, x_stride, 1, n_in);
+            kernels->product(w + i * n_in, 1, n_in, packed, 1, &alone, 1);
+            free(packed);
             if (memcmp(&alone, &found, sizeof found) != 0) {
                 fail_msg("%s: %zu rows, %zu outputs of %zu: row %zu, output %zu differs alone",
                          kernels->isa, n_rows, n_out, n_in, r, i);

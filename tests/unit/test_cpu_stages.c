@@ -9,10 +9,23 @@
 #include "cpu/cpu_context.h"
 #include "unit/cpu_model.h"
 
-enum { N_ROWS_MAX = 2 * SOTI_CPU_TILE_ROWS + 1, N_TABLE = 5, N_LOGITS_MAX = 3, LENGTH_MAX = 64 };
+enum {
+    FIRST_POSITION = 3,
+    N_ROWS_MAX = SOTI_CPU_TILE_ROWS + 2 * SOTI_CPU_GROUP_ROWS + 1,
+    N_TABLE = (FIRST_POSITION + N_ROWS_MAX) / SOTI_PAGE_TOKENS + 1,
+    N_LOGITS_MAX = 3,
+    LENGTH_MAX = 64
+};
 
-static const uint32_t row_counts[] = {
-    1, 3, 4, 5, SOTI_CPU_TILE_ROWS - 1, SOTI_CPU_TILE_ROWS, SOTI_CPU_TILE_ROWS + 1, N_ROWS_MAX};
+static const uint32_t row_counts[] = {1,
+                                      3,
+                                      SOTI_CPU_GROUP_ROWS - 1,
+                                      SOTI_CPU_GROUP_ROWS,
+                                      SOTI_CPU_GROUP_ROWS + 1,
+                                      SOTI_CPU_TILE_ROWS - 1,
+                                      SOTI_CPU_TILE_ROWS,
+                                      SOTI_CPU_TILE_ROWS + 1,
+                                      N_ROWS_MAX};
 
 static const soti_shape shapes[] = {
     {1, 3, 1, 20, 33, 47, 35, SOTI_ROPE_INTERLEAVED, 10000.0f, 1.0f, 1e-5f},
@@ -47,7 +60,7 @@ static void bench_open(bench *all, const soti_shape *shape, uint32_t n_rows)
                      SOT_OK);
     for (uint32_t i = 0; i < n_rows; i++) {
         all->tokens[i] = (int32_t)(i * 7 % shape->n_vocab);
-        all->positions[i] = i + 3;
+        all->positions[i] = i + FIRST_POSITION;
     }
     for (uint32_t i = 0; i < N_TABLE; i++) {
         all->table[i] = N_TABLE - 1 - i;

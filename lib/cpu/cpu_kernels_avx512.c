@@ -1,0 +1,340 @@
+/* The kernels for AVX-512 (F, BW, DQ, VL). A product is made of blocks of ROWS x OUTS sums, each in
+ * the sixteen lanes of one register, in order of k; blocks of any size end in the same tree of
+ * additions. Tails are loaded under a mask and take the same path as full registers.
+ *
+ * On Zen 4 blocks of 6 x 4 reach 113 of a core's 115 GFLOP/s with weights and rows out of L2; what
+ * is left to do is to have the weights there in time, see FETCH_BYTES. */
+#include "cpu/cpu_kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <math.h>
+
+enum {
+    LANES = 16,
+    ROWS = 6, /* rows of one block of a product, at most */
+    OUTS = 4, /* weight rows */
+    /* How far ahead of their use weights are asked for. Enough to cover memory's latency at the
+     * speed of one row, little enough for L2. */
+    FETCH_BYTES = 64 * 1024,
+    LINE_VALUES = 32 /* FP16 values in a cache line */
+};
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* The first n of sixteen lanes. */
+INLINE __mmask16 lane_mask(size_t n)
+{
+    return n < LANES ? (__mmask16)((1u << n) - 1) : (__mmask16)0xFFFF;
+}
+
+INLINE __m512 load_halves(const uint16_t *in)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)in));
+}
+
+INLINE __m512 load_some_halves(const uint16_t *in, __mmask16 mask)
+{
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, in));
+}
+
+INLINE __m256 fold(__m512 lanes)
+{
+    return _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+}
+
+/* The sums of four registers' lanes, each in the same order wherever it stands. */
+INLINE __m128 sum_four(__m512 a, __m512 b, __m512 c, __m512 d)
+{
+    __m256 a2 = fold(a);
+    __m256 b2 = fold(b);
+    __m256 c2 = fold(c);
+    __m256 d2 = fold(d);
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a2, b2), _mm256_unpackhi_ps(a2, b2));
+    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c2, d2), _mm256_unpackhi_ps(c2, d2));
+    __m256 abcd = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
+    return _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1));
+}
+
+INLINE float sum_lanes(__m512 lanes)
+{
+    __m512 zero = _mm512_setzero_ps();
+    return _mm_cvtss_f32(sum_four(lanes, zero, zero, zero));
+}
+
+/* e^x with a relative error below 2 units in the last place (2.4e-7) for -87.3 <= x <= 88.3; below,
+ * 0; above, e^88.3. NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor polynomial of
+ * degree 7 in r, whose remainder is under 2^-27. */
+INLINE __m512 exp_lanes(__m512 x)
+{
+    const __m512 low = _mm512_set1_ps(-87.3f);
+    __mmask16 is_kept = _mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ); /* NaN too */
+    x = _mm512_min_ps(_mm512_set1_ps(88.3f), x); /* the second operand if one is NaN */
+    x = _mm512_max_ps(low, x);
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(0x1.715476p+0f)),
+                                    _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.62e4p-1f), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.7f7d1cp-20f), r);
+    __m512 p = _mm512_set1_ps(1.0f / 5040);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    return _mm512_maskz_scalef_ps(is_kept, p, n);
+}
+
+/* Keeps a loaded value in its register: the compiler would rather load it anew for every use, and
+ * loads, not multiplications, would then set the pace. */
+#define HOLD(value) __asm__("" : "+v"(value))
+
+/* n_rows, n_out and fetches are constants where this is called, so the sums stay in registers.
+ * fetches: the weights come from memory, so those FETCH_BYTES on are asked for, into L2. An address
+ * behind the matrix does no harm: a fetch never faults. */
+INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t x_stride,
+                          float *out, size_t out_stride, const int n_rows, const int n_out,
+                          const int fetches)
+{
+    __m512 sums[ROWS][OUTS];
+    UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        UNROLL
+        for (int i = 0; i < OUTS; i++) {
+            sums[r][i] = _mm512_setzero_ps();
+        }
+    }
+    size_t k = 0;
+    for (; k + LANES <= n_in; k += LANES) {
+        __m512 weights[OUTS];
+        UNROLL
+        for (int i = 0; i < n_out; i++) {
+            weights[i] = load_halves(w + (size_t)i * n_in + k);
+        }
+        if (fetches && k % LINE_VALUES == 0) {
+            UNROLL
+            for (int i = 0; i < n_out; i++) {
+                _mm_prefetch((const char *)(w + (size_t)i * n_in + k) + FETCH_BYTES, _MM_HINT_T1);
+            }
+        }
+        UNROLL
+        for (int r = 0; r < n_rows; r++) {
+            __m512 values = _mm512_loadu_ps(x + (size_t)r * x_stride + k);
+            HOLD(values);
+            UNROLL
+            for (int i = 0; i < n_out; i++) {
+                sums[r][i] = _mm512_fmadd_ps(weights[i], values, sums[r][i]);
+            }
+        }
+    }
+    if (k < n_in) {
+        __mmask16 mask = lane_mask(n_in - k);
+        UNROLL
+        for (int i = 0; i < n_out; i++) {
+            __m512 weights = load_some_halves(w + (size_t)i * n_in + k, mask);
+            UNROLL
+            for (int r = 0; r < n_rows; r++) {
+                __m512 values = _mm512_maskz_loadu_ps(mask, x + (size_t)r * x_stride + k);
+                sums[r][i] = _mm512_fmadd_ps(weights, values, sums[r][i]);
+            }
+        }
+    }
+    UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        __m128 four = sum_four(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+        _mm_mask_storeu_ps(out + (size_t)r * out_stride, (__mmask8)((1 << n_out) - 1), four);
+    }
+}
+
+/* n_rows rows against all weight rows. */
+INLINE void product_rows(const uint16_t *w, size_t n_out, size_t n_in, const float *x,
+                         size_t x_stride, float *out, size_t out_stride, const int n_rows,
+                         const int fetches)
+{
+    size_t i = 0;
+    for (; i + OUTS <= n_out; i += OUTS) {
+        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, OUTS, fetches);
+    }
+    for (; i < n_out; i++) {
+        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, 1, fetches);
+    }
+}
+
+#define ROWS_CASE(n)                                                                               \
+    case n:                                                                                        \
+        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, n, fetches);                    \
+        break
+
+INLINE void product_some_rows(const uint16_t *w, size_t n_out, size_t n_in, const float *x,
+                              size_t x_stride, float *out, size_t out_stride, size_t n_rows,
+                              const int fetches)
+{
+    switch (n_rows) {
+        ROWS_CASE(1);
+        ROWS_CASE(2);
+        ROWS_CASE(3);
+        ROWS_CASE(4);
+        ROWS_CASE(5);
+        ROWS_CASE(6);
+    }
+}
+
+/* Rows go in as few blocks as possible, of sizes as equal as possible: 8 as 4 and 4. The first
+ * block finds the weights on their way from memory; those after it, in L2. */
+static void multiply(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
+                     size_t n_rows, float *out, size_t out_stride, int fetches)
+{
+    size_t n_blocks = (n_rows + ROWS - 1) / ROWS;
+    size_t first = 0;
+    for (size_t b = 0; b < n_blocks; b++) {
+        size_t end = n_rows * (b + 1) / n_blocks;
+        const float *rows = x + first * x_stride;
+        float *to = out + first * out_stride;
+        if (b == 0 && fetches) {
+            product_some_rows(w, n_out, n_in, rows, x_stride, to, out_stride, end - first, 1);
+        } else {
+            product_some_rows(w, n_out, n_in, rows, x_stride, to, out_stride, end - first, 0);
+        }
+        first = end;
+    }
+}
+
+static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
+                    size_t n_rows, float *out, size_t out_stride)
+{
+    multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride, 1);
+}
+
+static void scores(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
+                   size_t n_queries, float *out)
+{
+    multiply(keys, n, d_head, queries, d_head, n_queries, out, SOTI_PAGE_TOKENS, 0);
+}
+
+static void widen(const uint16_t *in, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lane_mask(n - i);
+        _mm512_mask_storeu_ps(out + i, mask, load_some_halves(in + i, mask));
+    }
+}
+
+static void narrow(const float *in, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lane_mask(n - i);
+        __m256i halves = _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, in + i),
+                                         _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        _mm256_mask_storeu_epi16(out + i, mask, halves);
+    }
+}
+
+static void norm(const float *x, const float *gain, size_t n, float eps, float *out)
+{
+    __m512 squares = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += LANES) {
+        __m512 values = _mm512_maskz_loadu_ps(lane_mask(n - i), x + i);
+        squares = _mm512_fmadd_ps(values, values, squares);
+    }
+    __m512 factor = _mm512_set1_ps(1.0f / sqrtf(sum_lanes(squares) / (float)n + eps));
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lane_mask(n - i);
+        __m512 values = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
+        values = _mm512_mul_ps(values, _mm512_maskz_loadu_ps(mask, gain + i));
+        _mm512_mask_storeu_ps(out + i, mask, values);
+    }
+}
+
+static void swiglu(const float *gate, const float *up, size_t n, float *out)
+{
+    const __m512 one = _mm512_set1_ps(1.0f);
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lane_mask(n - i);
+        __m512 values = _mm512_maskz_loadu_ps(mask, gate + i);
+        __m512 powers = exp_lanes(_mm512_sub_ps(_mm512_setzero_ps(), values));
+        __m512 silu = _mm512_div_ps(values, _mm512_add_ps(one, powers));
+        _mm512_mask_storeu_ps(out + i, mask,
+                              _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(mask, up + i)));
+    }
+}
+
+/* Lanes behind the n-th hold -infinity: they win no maximum and add exp(-infinity) = 0. */
+static float page_softmax(float *scores_of, size_t n, soti_softmax *state)
+{
+    __mmask16 mask = lane_mask(n);
+    __m512 values = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), mask, scores_of);
+    float largest = _mm512_reduce_max_ps(values);
+    largest = largest > state->largest ? largest : state->largest;
+    values = exp_lanes(_mm512_sub_ps(values, _mm512_set1_ps(largest)));
+    _mm512_mask_storeu_ps(scores_of, mask, values);
+    float factor = _mm512_cvtss_f32(exp_lanes(_mm512_set1_ps(state->largest - largest)));
+    state->largest = largest;
+    state->sum = state->sum * factor + sum_lanes(values);
+    return factor;
+}
+
+/* n_parts registers of the sum, all n positions. */
+INLINE void add_values(const float *weights, size_t n, const float *values, size_t d_head,
+                       float factor, float *sum, const int n_parts)
+{
+    __m512 parts[8];
+    UNROLL
+    for (int p = 0; p < n_parts; p++) {
+        parts[p] = _mm512_mul_ps(_mm512_loadu_ps(sum + LANES * p), _mm512_set1_ps(factor));
+    }
+    for (size_t j = 0; j < n; j++) {
+        __m512 weight = _mm512_set1_ps(weights[j]);
+        UNROLL
+        for (int p = 0; p < n_parts; p++) {
+            parts[p] =
+                _mm512_fmadd_ps(weight, _mm512_loadu_ps(values + j * d_head + LANES * p), parts[p]);
+        }
+    }
+    UNROLL
+    for (int p = 0; p < n_parts; p++) {
+        _mm512_storeu_ps(sum + LANES * p, parts[p]);
+    }
+}
+
+static void page_values(const float *weights, size_t n, const float *values, size_t d_head,
+                        float factor, float *sum)
+{
+    size_t i = 0;
+    for (; i + 8 * LANES <= d_head; i += 8 * LANES) {
+        add_values(weights, n, values + i, d_head, factor, sum + i, 8);
+    }
+    for (; i + LANES <= d_head; i += LANES) {
+        add_values(weights, n, values + i, d_head, factor, sum + i, 1);
+    }
+    if (i < d_head) {
+        __mmask16 mask = lane_mask(d_head - i);
+        __m512 part = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, sum + i), _mm512_set1_ps(factor));
+        for (size_t j = 0; j < n; j++) {
+            part = _mm512_fmadd_ps(_mm512_set1_ps(weights[j]),
+                                   _mm512_maskz_loadu_ps(mask, values + j * d_head + i), part);
+        }
+        _mm512_mask_storeu_ps(sum + i, mask, part);
+    }
+}
+
+const soti_cpu_kernels soti_cpu_kernels_avx512 = {
+    .isa = "avx512",
+    .pack = soti_cpu_pack_rows,
+    .product = product,
+    .scores = scores,
+    .norm = norm,
+    .swiglu = swiglu,
+    .widen = widen,
+    .narrow = narrow,
+    .page_softmax = page_softmax,
+    .page_values = page_values,
+};
+
+#endif
