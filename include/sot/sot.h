@@ -50,7 +50,8 @@ typedef struct sot_answer sot_answer;   /* what was generated, with statistics *
 /* ---- 1. Models --------------------------------------------------------------------------------
  */
 
-/* Called while a model loads, about once per tensor: done of total bytes. Non-zero cancels. */
+/* Called while a model loads or is saved, about once per tensor: done of total bytes. Non-zero
+ * cancels. */
 typedef int32_t (*sot_progress_fn)(uint64_t done_bytes, uint64_t total_bytes, void *user);
 
 /* Called with one line of information, without newline, from the thread that runs the call. */
@@ -102,6 +103,16 @@ SOT_API void sot_model_info_init(sot_model_info *info);
 /* Fills the first struct_size bytes of *info; the strings are borrowed from the model.
  * Returns ARGUMENT. Since 0.1. */
 SOT_API sot_status sot_model_get_info(const sot_model *model, sot_model_info *info);
+
+/* Writes a model as one GGUF file (version 3) that other programs of the field read, too: weights
+ * as FP16 with norms as FP32, shape, tokenizer. A model from Hugging Face's files, or a random one,
+ * has the rows of its query and key matrices put into GGUF's rotary order; then attention adds the
+ * same products up in another order, so logits agree but for rounding. The file is written beside
+ * path and takes its place when complete. progress may be NULL. The model may be in use.
+ * Returns ARGUMENT, MEMORY, IO, CANCELLED, UNSUPPORTED (a tokenizer that GGUF cannot state).
+ * Since 0.1. */
+SOT_API sot_status sot_model_save(const sot_model *model, const char *path,
+                                  sot_progress_fn progress, void *user);
 
 /* ---- 2. Sessions ------------------------------------------------------------------------------
  */

@@ -6,6 +6,7 @@
 #include "api/api_params.h"
 #include "base/fail.h"
 #include "model/loaded.h"
+#include "model/save.h"
 
 void sot_model_params_init(sot_model_params *params)
 {
@@ -72,4 +73,16 @@ sot_status sot_model_get_info(const sot_model *model, sot_model_info *info)
         .conversation = checkpoint->conversation != NULL ? checkpoint->conversation : "none",
     };
     return soti_params_write("model info", &full, sizeof full, info);
+}
+
+sot_status sot_model_save(const sot_model *model, const char *path, sot_progress_fn progress,
+                          void *user)
+{
+    if (model == NULL || path == NULL || path[0] == '\0') {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_model_save: %s",
+                         model == NULL  ? "model is NULL"
+                         : path == NULL ? "path is NULL"
+                                        : "path is empty");
+    }
+    return soti_model_save(model, path, progress, user);
 }

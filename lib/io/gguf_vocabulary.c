@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/fail.h"
 
 static uint64_t load_u64(const uint8_t *data)
@@ -95,6 +96,20 @@ static sot_status read_id(const soti_gguf_metadata *metadata, const char *key, u
     return SOT_OK;
 }
 
+/* What soti_gguf_write keeps of tokenizer.model that GGUF has no key for. */
+static sot_status read_unknown_surface(const soti_gguf_metadata *metadata,
+                                       soti_vocabulary *vocabulary)
+{
+    const char *text;
+    size_t size;
+    RETURN_IF_ERROR(soti_gguf_get_text(metadata, "sot.unknown_surface", false, &text, &size));
+    if (text == NULL) {
+        return SOT_OK;
+    }
+    vocabulary->unk_surface = soti_copy_text(text, size);
+    return vocabulary->unk_surface != NULL ? SOT_OK : SOT_ERR_MEMORY;
+}
+
 /* The defaults are those of LLaMA's own tokenizer. */
 static sot_status read_options(const soti_gguf_metadata *metadata, soti_vocabulary *vocabulary)
 {
@@ -108,6 +123,7 @@ static sot_status read_options(const soti_gguf_metadata *metadata, soti_vocabula
     RETURN_IF_ERROR(soti_gguf_get_bool(metadata, "tokenizer.ggml.add_space_prefix", &add_prefix));
     RETURN_IF_ERROR(
         soti_gguf_get_bool(metadata, "tokenizer.ggml.remove_extra_whitespaces", &remove_spaces));
+    RETURN_IF_ERROR(read_unknown_surface(metadata, vocabulary));
     vocabulary->add_dummy_prefix = add_prefix;
     vocabulary->remove_extra_whitespaces = remove_spaces;
     return SOT_OK;

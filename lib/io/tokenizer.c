@@ -253,6 +253,11 @@ int32_t soti_tokenizer_find_special(const soti_tokenizer *tokenizer, const char 
     return type == SOTI_PIECE_CONTROL || type == SOTI_PIECE_USER_DEFINED ? id : -1;
 }
 
+const soti_vocabulary *soti_tokenizer_vocabulary(const soti_tokenizer *tokenizer)
+{
+    return &tokenizer->vocabulary;
+}
+
 uint32_t soti_tokenizer_size(const soti_tokenizer *tokenizer)
 {
     return tokenizer->vocabulary.n_pieces;

@@ -44,6 +44,7 @@ sot_status soti_tokenizer_decode(const soti_tokenizer *tokenizer, const int32_t 
 
 /* The id of a control or user-defined piece with exactly this text, or -1. */
 int32_t soti_tokenizer_find_special(const soti_tokenizer *tokenizer, const char *text, size_t size);
+const soti_vocabulary *soti_tokenizer_vocabulary(const soti_tokenizer *tokenizer); /* borrowed */
 uint32_t soti_tokenizer_size(const soti_tokenizer *tokenizer);
 int32_t soti_tokenizer_bos(const soti_tokenizer *tokenizer);
 int32_t soti_tokenizer_eos(const soti_tokenizer *tokenizer);
