@@ -1,24 +1,28 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs all tests.
-# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan; default: all of them
+# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan arm64; default: all
 #   release  gcc, build/, every test      clang  clang 14, build-clang/, every test
 #   asan     address and undefined-behaviour sanitizers, every test
 #   tsan     thread sanitizer, the tests that use threads
+#   arm64    cross-compiled for AArch64, build-arm64/, the tests that depend on the machine, in qemu
 set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
 
-stages=${*:-release clang asan tsan}
+stages=${*:-release clang asan tsan arm64}
 for stage in $stages; do
     case $stage in
-    release | clang | asan | tsan) ;;
+    release | clang | asan | tsan | arm64) ;;
     *)
-        echo "check.sh: no stage is named '$stage'; there are release, clang, asan and tsan" >&2
+        echo "check.sh: no stage is named '$stage'; there are release, clang, asan, tsan and arm64" >&2
         exit 2
         ;;
     esac
 done
 need_packages $BUILD_PACKAGES $TEST_PACKAGES
+case " $stages $(uname -m) " in
+*" arm64 "*" x86_64 ") need_packages $ARM64_PACKAGES ;;
+esac
 
 jobs=$(nproc)
 [ -d "${SOT_SHARED_DIR:-../shared}" ] ||
@@ -50,6 +54,15 @@ for stage in $stages; do
     asan)
         ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
             UBSAN_OPTIONS=print_stacktrace=1 build_and_test asan build-asan --
+        ;;
+    arm64)
+        if [ "$(uname -m)" != x86_64 ]; then
+            echo "SKIPPED: cross-compiled on x86-64 only; this machine is $(uname -m)"
+            continue
+        fi
+        sh tests/arm64_root.sh build-arm64/root
+        build_and_test release build-arm64 --toolchain tests/arm64.cmake -- -LE 'abi|layout|e2e' \
+            -E 'points_golden|batched_points|allocation_failure'
         ;;
     tsan) build_and_test tsan build-tsan -- -R 'pool|threads|session|backend|sot_command' ;;
     esac

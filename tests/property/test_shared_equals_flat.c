@@ -9,7 +9,11 @@
 #include "branch_scenario.h"
 #include "isa_list.h"
 
+#if defined(SOT_TEST_EMULATED)
+enum { ROUNDS = 10 };
+#else
 enum { ROUNDS = 30 };
+#endif
 
 static void assert_same(const scenario *s, const outcome *a, const outcome *b, uint64_t seed,
                         const char *what)

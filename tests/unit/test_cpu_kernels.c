@@ -342,7 +342,7 @@ static void check_pages(const soti_cpu_kernels *kernels, size_t n_pages, size_t 
     double largest = -INFINITY;
     double total = 0;
     for (size_t p = 0; p < n; p++) {
-        largest = fmax(largest, (double)scores[p]);
+        largest = (double)scores[p] > largest ? (double)scores[p] : largest;
     }
     for (size_t p = 0; p < n; p++) {
         double weight = exp((double)scores[p] - largest);

@@ -1,6 +1,6 @@
 /* 16-bit floats: every half against the definition in double precision, floats around every half
  * and every midpoint against rounding done with nearbyint(), and all of it against the processor's
- * own conversions where it has F16C. */
+ * own conversions: those of F16C, those of AArch64. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,9 +13,6 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define HAS_F16C_TESTS 1
-#else
-#define HAS_F16C_TESTS 0
 #endif
 
 #include "base/half.h"
@@ -137,7 +134,12 @@ static void half_from_float_borders(void **state)
     assert_int_equal(soti_half_from_float(float_of(0x7F800001)) & 0x7E00, 0x7E00); /* quiet NaN */
 }
 
-#if HAS_F16C_TESTS
+#if defined(__x86_64__)
+static bool has_hardware(void)
+{
+    return __builtin_cpu_supports("avx2"); /* clang 14 cannot ask for F16C; AVX2 implies it */
+}
+
 __attribute__((target("f16c"))) static uint32_t hardware_to_float(uint16_t half)
 {
     return bits_of(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half))));
@@ -148,12 +150,48 @@ __attribute__((target("f16c"))) static uint16_t hardware_from_float(float value)
     __m128i half = _mm_cvtps_ph(_mm_set_ss(value), _MM_FROUND_TO_NEAREST_INT);
     return (uint16_t)_mm_cvtsi128_si32(half);
 }
+#elif defined(__aarch64__)
+static bool has_hardware(void)
+{
+    return true;
+}
+
+static uint32_t hardware_to_float(uint16_t half)
+{
+    __fp16 value;
+    memcpy(&value, &half, sizeof value);
+    return bits_of((float)value);
+}
+
+static uint16_t hardware_from_float(float value)
+{
+    __fp16 rounded = (__fp16)value;
+    uint16_t half;
+    memcpy(&half, &rounded, sizeof half);
+    return half;
+}
+#else
+static bool has_hardware(void)
+{
+    return false;
+}
+
+static uint32_t hardware_to_float(uint16_t half)
+{
+    return half;
+}
+
+static uint16_t hardware_from_float(float value)
+{
+    return (uint16_t)bits_of(value);
+}
+#endif
 
 static void half_equals_the_processors(void **state)
 {
     (void)state;
-    if (!__builtin_cpu_supports("avx2")) { /* clang 14 cannot ask for F16C; AVX2 implies it */
-        print_message("SKIPPED: this processor has no AVX2, and so perhaps no F16C\n");
+    if (!has_hardware()) {
+        print_message("SKIPPED: compared on AArch64, and on x86-64 with AVX2 (and so F16C)\n");
         skip();
     }
     for (uint32_t half = 0; half < 0x10000; half++) {
@@ -168,14 +206,6 @@ static void half_equals_the_processors(void **state)
         }
     }
 }
-#else
-static void half_equals_the_processors(void **state)
-{
-    (void)state;
-    print_message("SKIPPED: compared on x86-64 only\n");
-    skip();
-}
-#endif
 
 static void bfloat_is_the_upper_half_of_a_float(void **state)
 {

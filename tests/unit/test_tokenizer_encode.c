@@ -13,8 +13,9 @@
 #include "sot/sot.h"
 #include "tokenizer_model.h"
 
-/* Times mean something in an optimized build without instrumentation only. */
-#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* Times mean something in an optimized build without instrumentation, on a real processor only. */
+#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||     \
+    defined(SOT_TEST_EMULATED)
 #define TIMES_COUNT 0
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)

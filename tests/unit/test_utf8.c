@@ -95,7 +95,10 @@ static void utf8_first_invalid_byte_is_where_iconv_stops(void **state)
 {
     (void)state;
     iconv_t converter = iconv_open("UTF-32LE", "UTF-8");
-    assert_true(converter != (iconv_t)-1);
+    if (converter == (iconv_t)-1) {
+        print_message("SKIPPED: no UTF-32 module is installed for this iconv\n");
+        skip();
+    }
     for (uint32_t pair = 0; pair < 0x10000; pair++) {
         char text[3] = {(char)(pair & 0xFF), (char)(pair >> 8), 'x'};
         assert_int_equal(soti_utf8_find_invalid(text, 3), iconv_stops(converter, text, 3));
