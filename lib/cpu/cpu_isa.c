@@ -57,10 +57,23 @@ static bool is_avx512(void)
     }
 #endif
 
+#if defined(__aarch64__)
+#define NEON_ENTRY                                                                                 \
+    {                                                                                              \
+        "neon", &soti_cpu_kernels_neon, is_always                                                  \
+    }
+#else
+#define NEON_ENTRY                                                                                 \
+    {                                                                                              \
+        "neon", NULL, is_always                                                                    \
+    }
+#endif
+
 /* Best first. */
 static const isa_entry entries[] = {
     AVX512_ENTRY,
     AVX2_ENTRY,
+    NEON_ENTRY,
     {"portable", &soti_cpu_kernels_portable, is_always},
 };
 

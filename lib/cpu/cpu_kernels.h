@@ -68,6 +68,9 @@ typedef struct soti_cpu_kernels {
 } soti_cpu_kernels;
 
 extern const soti_cpu_kernels soti_cpu_kernels_portable;
+#if defined(__aarch64__)
+extern const soti_cpu_kernels soti_cpu_kernels_neon;
+#endif
 #if defined(__x86_64__)
 extern const soti_cpu_kernels soti_cpu_kernels_avx2;
 extern const soti_cpu_kernels soti_cpu_kernels_avx512;
