@@ -1,26 +1,66 @@
-/* Attention over pages. A row takes its pages in order of position, each with the same few
- * operations on the row's running softmax (largest score, sum, weighted sum of values), whether the
- * page is visited for one row or for a whole group: that is why grouping cannot change a bit of the
- * result. Spans, the units that threads take one by one, are rows of one group and one key/value
- * head with all its query heads. */
+/* Attention over pages. The positions 0 .. own that a row sees are cut into segments of
+ * SOTI_CPU_SEGMENT_TOKENS, always at the same places. A segment is a softmax of its own (all
+ * scores, their largest, exponentials, weighted sum of values in order of position), and a row's
+ * segments are merged in order, by log-sum-exp. Neither depends on which other rows visit a page,
+ * on how rows are cut into spans, or on who computes a segment: that is why neither grouping nor
+ * the number of threads can change a bit of the result.
+ *
+ * Units of work, which threads take one by one: a span of rows and one key/value head with all its
+ * query heads; where those are too few for the threads, each of their segments on its own, to be
+ * merged when all are done. */
 #include <math.h>
 #include <string.h>
 
 #include "cpu/cpu_context.h"
+
+enum {
+    SEGMENT_PAGES = SOTI_CPU_SEGMENT_TOKENS / SOTI_PAGE_TOKENS,
+    UNITS_PER_THREAD = 3, /* fewer would leave threads idle behind the last unit */
+    LINE_HALVES = 32,     /* halves of a cache line */
+    FEW_QUERIES = 8       /* so few that their page comes from memory faster than it is used */
+};
 
 typedef struct attention {
     soti_context *context;
     uint32_t i_layer;
 } attention;
 
-/* Small spans when there are few rows, so that every thread finds something to do. */
-void soti_cpu_attention_plan(soti_context *context)
+/* A span at work on one key/value head. Query i of row r lies at (r - first_row) * n_per_row + i.
+ */
+typedef struct span_work {
+    soti_context *context;
+    const soti_cpu_scratch *scratch;
+    const soti_cpu_span *span;
+    uint32_t i_layer;
+    uint32_t i_kv;
+    uint32_t n_per_row;   /* query heads of this key/value head */
+    float *sums;          /* (n_queries, d_head) of one segment */
+    soti_softmax *states; /* (n_queries) of one segment */
+} span_work;
+
+/* Rows first .. end of the span at page i_page of their tables, which is one and the same page. */
+typedef void (*visit_fn)(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page);
+
+static uint32_t segment_count(uint32_t n_positions)
+{
+    return (n_positions + SOTI_CPU_SEGMENT_TOKENS - 1) / SOTI_CPU_SEGMENT_TOKENS;
+}
+
+uint32_t soti_cpu_attention_parts(const soti_context *context, size_t *n_queries)
+{
+    const soti_context_params *params = &context->params;
+    uint32_t n_rows =
+        params->n_rows_max < SOTI_CPU_SPAN_ROWS ? params->n_rows_max : SOTI_CPU_SPAN_ROWS;
+    *n_queries = (size_t)n_rows * context->shape.n_head;
+    if (context->shape.n_kv >= UNITS_PER_THREAD * soti_pool_size(context->pool)) {
+        return 0;
+    }
+    return segment_count(params->n_table_max * SOTI_PAGE_TOKENS);
+}
+
+static void cut_into_spans(soti_context *context, uint32_t n_most)
 {
     const soti_rows *rows = &context->rows;
-    uint32_t n_threads = soti_pool_size(context->pool);
-    uint32_t n_wanted = (2 * n_threads + context->shape.n_kv - 1) / context->shape.n_kv;
-    uint32_t n_most = rows->n_rows / n_wanted;
-    n_most = n_most < 1 ? 1 : n_most > SOTI_CPU_SPAN_ROWS ? SOTI_CPU_SPAN_ROWS : n_most;
     context->n_spans = 0;
     for (uint32_t g = 0; g < rows->n_groups; g++) {
         const soti_row_group *group = &rows->groups[g];
@@ -33,16 +73,32 @@ void soti_cpu_attention_plan(soti_context *context)
     }
 }
 
-/* A span at work on one key/value head. Query i of row r lies at (r - first_row) * n_per_row + i.
- */
-typedef struct span_work {
-    soti_context *context;
-    const soti_cpu_scratch *scratch;
-    const soti_cpu_span *span;
-    uint32_t i_layer;
-    uint32_t i_kv;
-    uint32_t n_per_row; /* query heads of this key/value head */
-} span_work;
+/* A few rows with too few units for the threads are cut into segments, which read no page twice;
+ * more rows into smaller spans, which do. */
+void soti_cpu_attention_plan(soti_context *context)
+{
+    const soti_rows *rows = &context->rows;
+    uint32_t n_threads = soti_pool_size(context->pool);
+    uint32_t n_wanted = n_threads == 1 ? 1 : UNITS_PER_THREAD * n_threads;
+    uint32_t n_longest = 0;
+    for (uint32_t i = 0; i < rows->n_rows; i++) {
+        n_longest = rows->positions[i] >= n_longest ? rows->positions[i] + 1 : n_longest;
+    }
+    cut_into_spans(context, SOTI_CPU_SPAN_ROWS);
+    context->n_parts = 0;
+    if (context->n_spans * context->shape.n_kv >= n_wanted) {
+        return;
+    }
+    if (rows->n_rows <= SOTI_CPU_SPAN_ROWS && segment_count(n_longest) > 1) {
+        context->n_parts = segment_count(n_longest);
+        return;
+    }
+    n_wanted = (n_wanted + context->shape.n_kv - 1) / context->shape.n_kv;
+    uint32_t n_most = rows->n_rows / n_wanted;
+    cut_into_spans(context, n_most < 1                    ? 1
+                            : n_most > SOTI_CPU_SPAN_ROWS ? SOTI_CPU_SPAN_ROWS
+                                                          : n_most);
+}
 
 static float *attended_of(const span_work *work, uint32_t i_row)
 {
@@ -51,7 +107,12 @@ static float *attended_of(const span_work *work, uint32_t i_row)
     return context->attended + i_row * context->head_stride + i_head * context->shape.d_head;
 }
 
-static void begin_span(const span_work *work)
+static uint32_t first_query(const span_work *work, uint32_t i_row)
+{
+    return (i_row - work->span->first_row) * work->n_per_row;
+}
+
+static void scale_queries(const span_work *work)
 {
     const soti_context *context = work->context;
     size_t n = (size_t)work->n_per_row * context->shape.d_head;
@@ -63,10 +124,6 @@ static void begin_span(const span_work *work)
         for (size_t i = 0; i < n; i++) {
             to[i] = from[i] * scale;
         }
-        memset(attended_of(work, i_row), 0, n * sizeof(float));
-    }
-    for (uint32_t i = 0; i < work->span->n_rows * work->n_per_row; i++) {
-        work->scratch->states[i] = (soti_softmax){-INFINITY, 0};
     }
 }
 
@@ -77,105 +134,291 @@ static uint32_t visible(const span_work *work, uint32_t i_row, uint32_t i_page)
     return n < SOTI_PAGE_TOKENS ? n : SOTI_PAGE_TOKENS;
 }
 
-/* Rows first .. end, all of which have this page as their i_page-th; the last sees the most. */
-static void visit_page(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page,
-                       uint32_t n_most)
+static const uint16_t *page_of(const span_work *work, uint32_t i_row, uint32_t i_page,
+                               uint32_t i_value)
 {
     const soti_context *context = work->context;
-    const soti_cpu_kernels *kernels = context->kernels;
-    const soti_cpu_scratch *scratch = work->scratch;
-    size_t d_head = context->shape.d_head;
-    uint32_t page = soti_cpu_table(context, first)[i_page];
-    uint32_t i_query = (first - work->span->first_row) * work->n_per_row;
-    uint32_t n_queries = (end - first) * work->n_per_row;
-    float *scores = scratch->scores;
-    kernels->scores(soti_cpu_page(context, work->i_layer, page, 0, work->i_kv), n_most, d_head,
-                    scratch->queries + i_query * d_head, n_queries, scores);
-    kernels->widen(soti_cpu_page(context, work->i_layer, page, 1, work->i_kv), n_most * d_head,
-                   scratch->values);
-    for (uint32_t row = first; row < end; row++) {
-        uint32_t n = visible(work, row, i_page);
-        float *sum = attended_of(work, row);
-        for (uint32_t i = 0; i < work->n_per_row; i++) {
-            float factor = kernels->page_softmax(scores, n, &scratch->states[i_query]);
-            kernels->page_values(scores, n, scratch->values, d_head, factor, sum);
-            scores += SOTI_PAGE_TOKENS;
-            sum += d_head;
-            i_query++;
+    return soti_cpu_page(context, work->i_layer, soti_cpu_table(context, i_row)[i_page], i_value,
+                         work->i_kv);
+}
+
+/* Asks for what a row's next visit will read: one page on, keys behind them the segment's values,
+ * behind these the next segment's keys. Pages lie far from each other, so that the processor cannot
+ * foresee it. Only where a page is used so briefly that its successor would be waited for. */
+static void fetch_next(const span_work *work, uint32_t i_row, uint32_t i_page, uint32_t i_value)
+{
+    uint32_t last_page = work->context->rows.positions[i_row] / SOTI_PAGE_TOKENS;
+    uint32_t next = i_page + 1;
+    if (next > last_page || next % SEGMENT_PAGES == 0) {
+        if (i_value == 0) {
+            next = i_page / SEGMENT_PAGES * SEGMENT_PAGES;
+        }
+        i_value = !i_value;
+    }
+    if (next <= last_page) {
+        const uint16_t *page = page_of(work, i_row, next, i_value);
+        size_t n = (size_t)SOTI_PAGE_TOKENS * work->context->shape.d_head;
+        for (size_t i = 0; i < n; i += LINE_HALVES) {
+            __builtin_prefetch(page + i, 0, 2);
         }
     }
 }
 
-/* Rows first .. end of one sequence, from page i_page on: later rows see more pages. */
-static void visit_own_pages(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page)
+static void score_page(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page)
+{
+    const soti_context *context = work->context;
+    size_t d_head = context->shape.d_head;
+    uint32_t i_query = first_query(work, first);
+    uint32_t n_queries = (end - first) * work->n_per_row;
+    if (n_queries < FEW_QUERIES) {
+        fetch_next(work, end - 1, i_page, 0);
+    }
+    context->kernels->attention->scores(
+        page_of(work, first, i_page, 0), visible(work, end - 1, i_page), d_head,
+        work->scratch->queries + i_query * d_head, n_queries,
+        work->scratch->scores + (size_t)i_query * SOTI_CPU_SEGMENT_TOKENS +
+            i_page % SEGMENT_PAGES * SOTI_PAGE_TOKENS,
+        SOTI_CPU_SEGMENT_TOKENS);
+}
+
+static void add_values(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page,
+                       uint32_t n)
+{
+    const soti_context *context = work->context;
+    size_t d_head = context->shape.d_head;
+    uint32_t i_query = first_query(work, first);
+    context->kernels->attention->values(
+        page_of(work, first, i_page, 1), n, d_head,
+        work->scratch->scores + (size_t)i_query * SOTI_CPU_SEGMENT_TOKENS +
+            i_page % SEGMENT_PAGES * SOTI_PAGE_TOKENS,
+        SOTI_CPU_SEGMENT_TOKENS, (end - first) * work->n_per_row, work->sums + i_query * d_head);
+}
+
+/* Rows that see a part of the page come first, and one by one. */
+static void value_page(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page)
+{
+    if ((end - first) * work->n_per_row < FEW_QUERIES) {
+        fetch_next(work, end - 1, i_page, 1);
+    }
+    while (first < end && visible(work, first, i_page) < SOTI_PAGE_TOKENS) {
+        add_values(work, first, first + 1, i_page, visible(work, first, i_page));
+        first++;
+    }
+    if (first < end) {
+        add_values(work, first, end, i_page, SOTI_PAGE_TOKENS);
+    }
+}
+
+/* Rows first .. end of one sequence, pages i_page .. end_page: later rows see more of them. */
+static void visit_own_pages(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page,
+                            uint32_t end_page, visit_fn fn)
 {
     const uint32_t *positions = work->context->rows.positions;
     uint32_t n_pages = positions[end - 1] / SOTI_PAGE_TOKENS + 1;
-    for (; i_page < n_pages; i_page++) {
+    end_page = n_pages < end_page ? n_pages : end_page;
+    for (; i_page < end_page; i_page++) {
         while (positions[first] / SOTI_PAGE_TOKENS < i_page) {
             first++;
         }
-        visit_page(work, first, end, i_page, visible(work, end - 1, i_page));
+        fn(work, first, end, i_page);
     }
 }
 
-static void finish_span(const span_work *work)
-{
-    size_t d_head = work->context->shape.d_head;
-    const soti_softmax *state = work->scratch->states;
-    for (uint32_t r = 0; r < work->span->n_rows; r++) {
-        float *sum = attended_of(work, work->span->first_row + r);
-        for (uint32_t i = 0; i < work->n_per_row; i++) {
-            float factor = 1.0f / state->sum;
-            for (size_t d = 0; d < d_head; d++) {
-                sum[d] *= factor;
-            }
-            sum += d_head;
-            state++;
-        }
-    }
-}
-
-static void attend(const span_work *work)
+/* A segment's pages: those that all rows of the span share once for all of them, the others once
+ * for each sequence. */
+static void visit_segment(const span_work *work, uint32_t i_segment, visit_fn fn)
 {
     const uint32_t *sequences = work->context->rows.sequences;
     uint32_t first = work->span->first_row;
     uint32_t end = first + work->span->n_rows;
-    uint32_t n_shared = work->span->n_shared_pages;
-    begin_span(work);
-    for (uint32_t i_page = 0; i_page < n_shared; i_page++) {
-        visit_page(work, first, end, i_page, SOTI_PAGE_TOKENS);
+    uint32_t i_page = i_segment * SEGMENT_PAGES;
+    uint32_t end_page = i_page + SEGMENT_PAGES;
+    for (; i_page < end_page && i_page < work->span->n_shared_pages; i_page++) {
+        fn(work, first, end, i_page);
     }
     while (first < end) {
         uint32_t next = first + 1;
         while (next < end && sequences[next] == sequences[first]) {
             next++;
         }
-        visit_own_pages(work, first, next, n_shared);
+        visit_own_pages(work, first, next, i_page, end_page, fn);
         first = next;
     }
-    finish_span(work);
 }
 
-static void run_attention(void *argument, uint32_t i_thread, uint32_t n_threads)
+/* Positions of a segment that a row sees. */
+static uint32_t segment_size(const span_work *work, uint32_t i_row, uint32_t i_segment)
+{
+    uint32_t n_positions = work->context->rows.positions[i_row] + 1;
+    uint32_t n_before = i_segment * SOTI_CPU_SEGMENT_TOKENS;
+    uint32_t n = n_positions > n_before ? n_positions - n_before : 0;
+    return n < SOTI_CPU_SEGMENT_TOKENS ? n : SOTI_CPU_SEGMENT_TOKENS;
+}
+
+/* sums and states of every row that sees a part of the segment. */
+static void attend_segment(const span_work *work, uint32_t i_segment)
+{
+    const soti_cpu_attention_kernels *kernels = work->context->kernels->attention;
+    const soti_cpu_span *span = work->span;
+    size_t n_sums = (size_t)span->n_rows * work->n_per_row * work->context->shape.d_head;
+    visit_segment(work, i_segment, score_page);
+    for (uint32_t r = span->first_row; r < span->first_row + span->n_rows; r++) {
+        uint32_t n = segment_size(work, r, i_segment);
+        uint32_t i_query = first_query(work, r);
+        for (uint32_t i = i_query; n > 0 && i < i_query + work->n_per_row; i++) {
+            work->states[i] =
+                kernels->softmax(work->scratch->scores + (size_t)i * SOTI_CPU_SEGMENT_TOKENS, n);
+        }
+    }
+    memset(work->sums, 0, n_sums * sizeof(float));
+    visit_segment(work, i_segment, value_page);
+}
+
+/* One query's running softmax takes in its next segment. One of the two factors is 1. */
+static void merge_query(const soti_cpu_attention_kernels *kernels, soti_softmax *total,
+                        const soti_softmax *part, float *sum, const float *part_sum, size_t d_head)
+{
+    float largest = part->largest > total->largest ? part->largest : total->largest;
+    float factor = total->largest == largest ? 1.0f : expf(total->largest - largest);
+    float part_factor = part->largest == largest ? 1.0f : expf(part->largest - largest);
+    total->largest = largest;
+    total->sum = total->sum * factor + part->sum * part_factor;
+    kernels->merge(sum, factor, part_sum, part_factor, d_head);
+}
+
+static void begin_row(const span_work *work, uint32_t i_row, soti_softmax *totals)
+{
+    memset(attended_of(work, i_row), 0,
+           (size_t)work->n_per_row * work->context->shape.d_head * sizeof(float));
+    for (uint32_t i = 0; i < work->n_per_row; i++) {
+        totals[i] = (soti_softmax){-INFINITY, 0};
+    }
+}
+
+static void merge_row(const span_work *work, uint32_t i_row, soti_softmax *totals)
+{
+    size_t d_head = work->context->shape.d_head;
+    float *sum = attended_of(work, i_row);
+    uint32_t i_query = first_query(work, i_row);
+    for (uint32_t i = 0; i < work->n_per_row; i++) {
+        merge_query(work->context->kernels->attention, &totals[i], &work->states[i_query + i],
+                    sum + i * d_head, work->sums + (i_query + i) * d_head, d_head);
+    }
+}
+
+static void finish_row(const span_work *work, uint32_t i_row, const soti_softmax *totals)
+{
+    size_t d_head = work->context->shape.d_head;
+    float *sum = attended_of(work, i_row);
+    for (uint32_t i = 0; i < work->n_per_row; i++, sum += d_head) {
+        float factor = 1.0f / totals[i].sum;
+        for (size_t d = 0; d < d_head; d++) {
+            sum[d] *= factor;
+        }
+    }
+}
+
+/* All segments of a span, one after the other. */
+static void attend(span_work *work)
+{
+    const soti_cpu_span *span = work->span;
+    uint32_t end = span->first_row + span->n_rows;
+    soti_softmax *totals = work->scratch->totals;
+    uint32_t n_segments = 0;
+    work->sums = work->scratch->sums;
+    work->states = work->scratch->states;
+    scale_queries(work);
+    for (uint32_t r = span->first_row; r < end; r++) {
+        uint32_t n = segment_count(work->context->rows.positions[r] + 1);
+        n_segments = n > n_segments ? n : n_segments;
+        begin_row(work, r, totals + first_query(work, r));
+    }
+    for (uint32_t s = 0; s < n_segments; s++) {
+        attend_segment(work, s);
+        for (uint32_t r = span->first_row; r < end; r++) {
+            if (segment_size(work, r, s) > 0) {
+                merge_row(work, r, totals + first_query(work, r));
+            }
+        }
+    }
+    for (uint32_t r = span->first_row; r < end; r++) {
+        finish_row(work, r, totals + first_query(work, r));
+    }
+}
+
+/* Where a span's results of one segment wait for their merging. */
+static void use_part(span_work *work, uint32_t i_segment)
+{
+    soti_context *context = work->context;
+    size_t i_part = (size_t)i_segment * context->shape.n_kv + work->i_kv;
+    size_t i_query = (i_part * SOTI_CPU_SPAN_ROWS + work->span->first_row) * work->n_per_row;
+    work->sums = context->part_sums + i_query * context->shape.d_head;
+    work->states = context->part_states + i_query;
+}
+
+static span_work work_of_unit(const attention *all, uint32_t i_unit, uint32_t i_thread)
+{
+    soti_context *context = all->context;
+    uint32_t n_kv = context->shape.n_kv;
+    return (span_work){.context = context,
+                       .scratch = &context->scratch[i_thread],
+                       .span = &context->spans[i_unit / n_kv],
+                       .i_layer = all->i_layer,
+                       .i_kv = i_unit % n_kv,
+                       .n_per_row = context->shape.n_head / n_kv};
+}
+
+static uint32_t take_unit(soti_context *context)
+{
+    return atomic_fetch_add_explicit(&context->next_unit, 1, memory_order_relaxed);
+}
+
+/* The last spans of a prompt see the most: they come first. */
+static void run_spans(void *argument, uint32_t i_thread, uint32_t n_threads)
 {
     (void)n_threads;
     const attention *all = argument;
-    soti_context *context = all->context;
-    uint32_t n_kv = context->shape.n_kv;
-    uint32_t n_units = context->n_spans * n_kv;
-    for (;;) {
-        uint32_t i = atomic_fetch_add_explicit(&context->next_unit, 1, memory_order_relaxed);
-        if (i >= n_units) {
-            return;
-        }
-        span_work work = {.context = context,
-                          .scratch = &context->scratch[i_thread],
-                          .span = &context->spans[i / n_kv],
-                          .i_layer = all->i_layer,
-                          .i_kv = i % n_kv,
-                          .n_per_row = context->shape.n_head / n_kv};
+    uint32_t n_units = all->context->n_spans * all->context->shape.n_kv;
+    for (uint32_t i = take_unit(all->context); i < n_units; i = take_unit(all->context)) {
+        span_work work = work_of_unit(all, n_units - 1 - i, i_thread);
         attend(&work);
+    }
+}
+
+static void run_parts(void *argument, uint32_t i_thread, uint32_t n_threads)
+{
+    (void)n_threads;
+    const attention *all = argument;
+    uint32_t n_parts = all->context->n_parts;
+    uint32_t n_units = all->context->n_spans * all->context->shape.n_kv * n_parts;
+    for (uint32_t i = take_unit(all->context); i < n_units; i = take_unit(all->context)) {
+        span_work work = work_of_unit(all, i / n_parts, i_thread);
+        use_part(&work, i % n_parts);
+        scale_queries(&work);
+        attend_segment(&work, i % n_parts);
+    }
+}
+
+static void run_merge(void *argument, uint32_t i_thread, uint32_t n_threads)
+{
+    const attention *all = argument;
+    soti_context *context = all->context;
+    size_t i;
+    size_t end;
+    soti_pool_share((size_t)context->n_spans * context->shape.n_kv, 1, i_thread, n_threads, &i,
+                    &end);
+    for (; i < end; i++) {
+        span_work work = work_of_unit(all, (uint32_t)i, i_thread);
+        uint32_t first = work.span->first_row;
+        for (uint32_t r = first; r < first + work.span->n_rows; r++) {
+            soti_softmax *totals = work.scratch->totals;
+            begin_row(&work, r, totals);
+            for (uint32_t s = 0; segment_size(&work, r, s) > 0; s++) {
+                use_part(&work, s);
+                merge_row(&work, r, totals);
+            }
+            finish_row(&work, r, totals);
+        }
     }
 }
 
@@ -183,6 +426,11 @@ sot_status soti_cpu_attention(soti_context *context, uint32_t i_layer)
 {
     attention all = {context, i_layer};
     atomic_store_explicit(&context->next_unit, 0, memory_order_relaxed);
-    soti_pool_run(context->pool, run_attention, &all);
+    if (context->n_parts == 0) {
+        soti_pool_run(context->pool, run_spans, &all);
+    } else {
+        soti_pool_run(context->pool, run_parts, &all);
+        soti_pool_run(context->pool, run_merge, &all);
+    }
     return SOT_OK;
 }

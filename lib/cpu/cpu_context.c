@@ -97,7 +97,7 @@ static sot_status reserve_pages(soti_context *context)
     size_t count;
     size_t bytes;
     if (!soti_mul((size_t)shape->n_kv * shape->d_head, 2 * SOTI_PAGE_TOKENS, &count) ||
-        !soti_mul(count, context->params.n_pages, &count) ||
+        !soti_mul(count, soti_cpu_page_blocks(&context->params) * SOTI_CPU_BLOCK_PAGES, &count) ||
         !soti_mul(count, shape->n_layer, &count) || !soti_mul(count, sizeof(uint16_t), &bytes)) {
         return soti_fail(SOT_ERR_MEMORY, "out of memory: %u pages in %u layers",
                          context->params.n_pages, shape->n_layer);
@@ -119,8 +119,7 @@ static sot_status reserve_scratch(soti_context *context)
     size_t n_threads = soti_pool_size(context->pool);
     size_t n_queries = (size_t)SOTI_CPU_SPAN_ROWS * (shape->n_head / shape->n_kv);
     size_t n_tiles = padded(2 * SOTI_CPU_TILE_ROWS * SOTI_CPU_UNIT_OUT);
-    size_t n_scores = padded(n_queries * SOTI_PAGE_TOKENS);
-    size_t n_values = padded((size_t)SOTI_PAGE_TOKENS * shape->d_head);
+    size_t n_scores = padded(n_queries * SOTI_CPU_SEGMENT_TOKENS);
     size_t n_states = padded(n_queries * (sizeof(soti_softmax) / sizeof(float)));
     size_t n_candidates =
         padded((size_t)shape->n_vocab * (sizeof(soti_cpu_candidate) / sizeof(float)));
@@ -130,7 +129,7 @@ static sot_status reserve_scratch(soti_context *context)
                          shape->d_head);
     }
     size_t n_query_floats = padded(n_floats);
-    n_floats = n_query_floats + n_tiles + n_scores + n_values + n_states + n_candidates;
+    n_floats = 2 * n_query_floats + n_tiles + n_scores + 2 * n_states + n_candidates;
     context->scratch = reserve(context, n_threads, 1, sizeof *context->scratch);
     float *next = reserve(context, n_threads, n_floats, sizeof(float));
     if (context->is_short) {
@@ -141,12 +140,30 @@ static sot_status reserve_scratch(soti_context *context)
         scratch->tiles = next;
         scratch->queries = scratch->tiles + n_tiles;
         scratch->scores = scratch->queries + n_query_floats;
-        scratch->values = scratch->scores + n_scores;
-        scratch->states = (void *)(scratch->values + n_values);
-        scratch->candidates = (void *)(scratch->values + n_values + n_states);
+        scratch->sums = scratch->scores + n_scores;
+        float *states = scratch->sums + n_query_floats;
+        scratch->states = (void *)states;
+        scratch->totals = (void *)(states + n_states);
+        scratch->candidates = (void *)(states + 2 * n_states);
         next += n_floats;
     }
     return SOT_OK;
+}
+
+static sot_status reserve_parts(soti_context *context)
+{
+    size_t n_queries;
+    size_t n_segments = soti_cpu_attention_parts(context, &n_queries);
+    if (n_segments > 0) {
+        size_t n;
+        if (!soti_mul(n_segments, n_queries, &n)) {
+            return soti_fail(SOT_ERR_MEMORY, "out of memory: %zu segments of %zu queries",
+                             n_segments, n_queries);
+        }
+        context->part_sums = reserve(context, n, context->shape.d_head, sizeof(float));
+        context->part_states = reserve(context, n, 1, sizeof *context->part_states);
+    }
+    return context->is_short ? SOT_ERR_MEMORY : SOT_OK;
 }
 
 static sot_status fill_context(soti_context *context)
@@ -157,6 +174,7 @@ static sot_status fill_context(soti_context *context)
     RETURN_IF_ERROR(reserve_pages(context));
     RETURN_IF_ERROR(
         soti_pool_create(context->params.n_threads, context->params.pin_threads, &context->pool));
+    RETURN_IF_ERROR(reserve_parts(context));
     return reserve_scratch(context);
 }
 

@@ -2,16 +2,21 @@
  * is in cpu_backend.c; start there.
  *
  * Pages: one mapping, touched only where positions are written. i_layer outermost, so that a
- * layer's pass stays within its own part:
+ * layer's pass stays within its own part; then blocks of SOTI_CPU_BLOCK_PAGES pages, in each of
+ * which a head's keys, and then its values, lie together: pages in order of number are read at the
+ * rate of one stream, and a page by page layout at half of that (its 4 KiB of a head lie 128 KiB
+ * apart, each behind an address translation of its own).
  *
- *   layer 0                          layer 1
- *   | page 0 | page 1 | ... page n-1 | page 0 | ...
- *   '--.-----'
- *      | K head 0 | K head 1 | ... | V head 0 | V head 1 | ...
- *      '----.-----'
- *           | position 0: d_head FP16 | position 1 | ... | position 15 |
+ *   layer 0                                  layer 1
+ *   | pages 0..7 | pages 8..15 | ...         | pages 0..7 | ...
+ *   '-----.------'
+ *         | head 0: K of 8 pages | V of 8 pages | head 1: K of 8 pages | ...
+ *                   '-----.----'
+ *                         | K of page 0 | K of page 1 | ... | K of page 7
+ *                           '----.----'
+ *                                | position 0: d_head FP16 | position 1 | ... | position 15
  *
- * One head of one page is a (16, d_head) matrix, which the product kernel reads as weights. */
+ * One head of one page is a (16, d_head) matrix. */
 #ifndef SOTI_CPU_CPU_CONTEXT_H
 #define SOTI_CPU_CPU_CONTEXT_H
 
@@ -22,9 +27,11 @@
 #include "cpu/cpu_kernels.h"
 
 enum {
-    SOTI_CPU_UNIT_OUT = 16,   /* weight rows of one unit of work */
-    SOTI_CPU_TILE_ROWS = 128, /* rows that pass over a unit together, while it is in L2 */
-    SOTI_CPU_SPAN_ROWS = 16,  /* rows of one unit of attention */
+    SOTI_CPU_UNIT_OUT = 16,        /* weight rows of one unit of work */
+    SOTI_CPU_TILE_ROWS = 128,      /* rows that pass over a unit together, while it is in L2 */
+    SOTI_CPU_SPAN_ROWS = 16,       /* rows of one unit of attention */
+    SOTI_CPU_SEGMENT_TOKENS = 128, /* positions that have a softmax of their own; whole pages */
+    SOTI_CPU_BLOCK_PAGES = 8,      /* pages whose heads lie together */
     SOTI_CPU_BLOCKS_MAX = 16
 };
 
@@ -53,9 +60,10 @@ typedef struct soti_cpu_candidate {
 typedef struct soti_cpu_scratch {
     float *tiles;                   /* (2, TILE_ROWS, UNIT_OUT) */
     float *queries;                 /* (n_queries, d_head) */
-    float *scores;                  /* (n_queries, SOTI_PAGE_TOKENS) */
-    float *values;                  /* (SOTI_PAGE_TOKENS, d_head) */
-    soti_softmax *states;           /* (n_queries) */
+    float *scores;                  /* (n_queries, SEGMENT_TOKENS) */
+    float *sums;                    /* (n_queries, d_head) of one segment */
+    soti_softmax *states;           /* (n_queries) of one segment */
+    soti_softmax *totals;           /* (n_queries) of the segments so far */
     soti_cpu_candidate *candidates; /* (n_vocab) */
 } soti_cpu_scratch;
 
@@ -87,7 +95,12 @@ struct soti_context {
 
     soti_cpu_span *spans; /* (n_rows_max) */
     uint32_t n_spans;
+    uint32_t n_parts;      /* segments that are units of their own; 0: spans are */
     atomic_uint next_unit; /* of what threads take one by one */
+
+    /* Segments that await merging: (n_segments, n_kv, SPAN_ROWS, n_head / n_kv) of each. */
+    float *part_sums; /* d_head floats each */
+    soti_softmax *part_states;
 
     soti_cpu_scratch *scratch;         /* (n_threads) */
     void *blocks[SOTI_CPU_BLOCKS_MAX]; /* what the arrays above lie in */
@@ -104,14 +117,21 @@ sot_status soti_cpu_batch_begin(soti_context *context, const soti_rows *rows);
 sot_status soti_cpu_page_copy(soti_context *context, uint32_t to_page, uint32_t from_page,
                               uint32_t n_tokens);
 
+static inline size_t soti_cpu_page_blocks(const soti_context_params *params)
+{
+    return ((size_t)params->n_pages + SOTI_CPU_BLOCK_PAGES - 1) / SOTI_CPU_BLOCK_PAGES;
+}
+
 /* A head of a page: (SOTI_PAGE_TOKENS, d_head). i_value 0: keys, 1: values. */
 static inline uint16_t *soti_cpu_page(const soti_context *context, uint32_t i_layer, uint32_t page,
                                       uint32_t i_value, uint32_t i_kv)
 {
     const soti_shape *shape = &context->shape;
-    size_t i_page = (size_t)i_layer * context->params.n_pages + page;
-    size_t i_head = (i_page * 2 + i_value) * shape->n_kv + i_kv;
-    return context->pages + i_head * SOTI_PAGE_TOKENS * shape->d_head;
+    size_t n_blocks = soti_cpu_page_blocks(&context->params);
+    size_t i_block = i_layer * n_blocks + page / SOTI_CPU_BLOCK_PAGES;
+    size_t i_head = (i_block * shape->n_kv + i_kv) * 2 + i_value;
+    size_t i_page = i_head * SOTI_CPU_BLOCK_PAGES + page % SOTI_CPU_BLOCK_PAGES;
+    return context->pages + i_page * SOTI_PAGE_TOKENS * shape->d_head;
 }
 
 /* The page table of a row. */
@@ -130,6 +150,8 @@ sot_status soti_cpu_down(soti_context *context, uint32_t i_layer);
 sot_status soti_cpu_logits(soti_context *context);
 
 /* cpu_attention.c */
+/* How many segments of how many queries wait at most; 0: threads never share a span. */
+uint32_t soti_cpu_attention_parts(const soti_context *context, size_t *n_queries);
 void soti_cpu_attention_plan(soti_context *context); /* spans of the current batch */
 sot_status soti_cpu_attention(soti_context *context, uint32_t i_layer);
 

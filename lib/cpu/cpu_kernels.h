@@ -13,12 +13,7 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
-
-/* Softmax over positions that come page by page: what was seen so far. */
-typedef struct soti_softmax {
-    float largest; /* of the scores; -INFINITY at first */
-    float sum;     /* of exp(score - largest); 0 at first */
-} soti_softmax;
+#include "cpu/cpu_attention_kernels.h"
 
 /* Activations are packed once and then multiplied by many weight rows. A set lays them out as it
  * likes within groups of SOTI_CPU_GROUP_ROWS rows; group g begins at
@@ -43,11 +38,6 @@ typedef struct soti_cpu_kernels {
     void (*product)(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
                     size_t n_rows, float *out, size_t out_stride);
 
-    /* scores[q][j] = sum over d of keys[j][d] * queries[q][d]     keys: (n, d_head), n <= page
-     *             queries: (n_queries, d_head); scores: (n_queries, n), stride SOTI_PAGE_TOKENS */
-    void (*scores)(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
-                   size_t n_queries, float *scores);
-
     /* out = x / sqrt(mean(x * x) + eps) * gain                                         all: (n) */
     void (*norm)(const float *x, const float *gain, size_t n, float eps, float *out);
 
@@ -57,14 +47,7 @@ typedef struct soti_cpu_kernels {
     void (*widen)(const uint16_t *in, size_t n, float *out);  /* FP16 to FP32: exact */
     void (*narrow)(const float *in, size_t n, uint16_t *out); /* to nearest, ties to even */
 
-    /* One page's scores (n <= SOTI_PAGE_TOKENS) become exp(score - largest), state takes them in.
-     * Returns the factor exp(old largest - new largest) that earlier sums must be scaled by. */
-    float (*page_softmax)(float *scores, size_t n, soti_softmax *state);
-
-    /* sum = sum * factor + sum over j of weights[j] * values[j]    values: (n, d_head), sum:
-     * (d_head) */
-    void (*page_values)(const float *weights, size_t n, const float *values, size_t d_head,
-                        float factor, float *sum);
+    const soti_cpu_attention_kernels *attention; /* the set's own, or another's that it can run */
 } soti_cpu_kernels;
 
 extern const soti_cpu_kernels soti_cpu_kernels_portable;

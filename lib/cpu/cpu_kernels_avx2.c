@@ -6,84 +6,20 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
 #include <math.h>
-#include <string.h>
+
+#include "cpu/cpu_lanes_avx2.h"
 
 enum {
-    LANES = 8,
     ROWS = 4, /* rows of one block of a product */
     OUTS = 4  /* weight rows */
 };
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
-/* The first n of eight lanes. */
-INLINE __m256i lane_mask(size_t n)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
-INLINE __m256 load_halves(const uint16_t *in)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)in));
-}
-
-INLINE __m256 load_some_halves(const uint16_t *in, size_t n)
-{
-    uint16_t some[LANES] = {0};
-    memcpy(some, in, n * sizeof some[0]);
-    return load_halves(some);
-}
 
 /* Into L2. An address behind the matrix does no harm: a fetch never faults. */
 INLINE void fetch(const uint16_t *w)
 {
     _mm_prefetch((const char *)w, _MM_HINT_T1);
 }
-
-INLINE float sum_lanes(__m256 lanes)
-{
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-/* e^x with a relative error below 2 units in the last place (2.4e-7) for -87.3 <= x <= 88.3; below,
- * 0; above, e^88.3. NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor polynomial of
- * degree 7 in r, whose remainder is under 2^-27. */
-INLINE __m256 exp_lanes(__m256 x)
-{
-    const __m256 low = _mm256_set1_ps(-87.3f);
-    __m256 is_zero = _mm256_cmp_ps(x, low, _CMP_LT_OQ);
-    x = _mm256_min_ps(_mm256_set1_ps(88.3f), x); /* the second operand if one is NaN */
-    x = _mm256_max_ps(low, x);
-    __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1.715476p+0f)),
-                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.62e4p-1f), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.7f7d1cp-20f), r);
-    __m256 p = _mm256_set1_ps(1.0f / 5040);
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 720));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 120));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 24));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 6));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
-    __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
-    __m256 power = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
-    __m256 is_nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
-    return _mm256_blendv_ps(_mm256_andnot_ps(is_zero, power), x, is_nan);
-}
-
-/* Keeps a loaded value in its register: the compiler would rather load it anew for every use, and
- * loads, not multiplications, would then set the pace. */
-#define HOLD(value) __asm__("" : "+x"(value))
 
 /* n_rows, n_out and fetches are constants where this is called, so the sums stay in registers.
  * fetches: the weights come from memory, so those of the next block are asked for while this one is
@@ -193,12 +129,6 @@ static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *p
     multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride);
 }
 
-static void scores(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
-                   size_t n_queries, float *out)
-{
-    multiply(keys, n, d_head, queries, d_head, n_queries, out, SOTI_PAGE_TOKENS);
-}
-
 static void widen(const uint16_t *in, size_t n, float *out)
 {
     size_t i = 0;
@@ -252,88 +182,15 @@ static void swiglu(const float *gate, const float *up, size_t n, float *out)
     }
 }
 
-/* Lanes behind the n-th hold -infinity: they win no maximum and add exp(-infinity) = 0. */
-static float page_softmax(float *scores, size_t n, soti_softmax *state)
-{
-    const __m256 none = _mm256_set1_ps(-INFINITY);
-    __m256i mask0 = lane_mask(n);
-    __m256i mask1 = lane_mask(n > LANES ? n - LANES : 0);
-    __m256 part0 =
-        _mm256_blendv_ps(none, _mm256_maskload_ps(scores, mask0), _mm256_castsi256_ps(mask0));
-    __m256 part1 = _mm256_blendv_ps(none, _mm256_maskload_ps(scores + LANES, mask1),
-                                    _mm256_castsi256_ps(mask1));
-    __m256 most = _mm256_max_ps(part0, part1);
-    __m128 four = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
-    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    float largest = _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
-    largest = largest > state->largest ? largest : state->largest;
-
-    __m256 shift = _mm256_set1_ps(largest);
-    part0 = exp_lanes(_mm256_sub_ps(part0, shift));
-    part1 = exp_lanes(_mm256_sub_ps(part1, shift));
-    _mm256_maskstore_ps(scores, mask0, part0);
-    _mm256_maskstore_ps(scores + LANES, mask1, part1);
-    float factor = _mm256_cvtss_f32(exp_lanes(_mm256_set1_ps(state->largest - largest)));
-    state->largest = largest;
-    state->sum = state->sum * factor + sum_lanes(_mm256_add_ps(part0, part1));
-    return factor;
-}
-
-/* n_parts registers of the sum, all n positions. */
-INLINE void add_values(const float *weights, size_t n, const float *values, size_t d_head,
-                       float factor, float *sum, const int n_parts)
-{
-    __m256 parts[8];
-    UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        parts[p] = _mm256_mul_ps(_mm256_loadu_ps(sum + LANES * p), _mm256_set1_ps(factor));
-    }
-    for (size_t j = 0; j < n; j++) {
-        __m256 weight = _mm256_broadcast_ss(weights + j);
-        UNROLL
-        for (int p = 0; p < n_parts; p++) {
-            parts[p] =
-                _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + j * d_head + LANES * p), parts[p]);
-        }
-    }
-    UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        _mm256_storeu_ps(sum + LANES * p, parts[p]);
-    }
-}
-
-static void page_values(const float *weights, size_t n, const float *values, size_t d_head,
-                        float factor, float *sum)
-{
-    size_t i = 0;
-    for (; i + 8 * LANES <= d_head; i += 8 * LANES) {
-        add_values(weights, n, values + i, d_head, factor, sum + i, 8);
-    }
-    for (; i + LANES <= d_head; i += LANES) {
-        add_values(weights, n, values + i, d_head, factor, sum + i, 1);
-    }
-    if (i < d_head) {
-        __m256i mask = lane_mask(d_head - i);
-        __m256 part = _mm256_mul_ps(_mm256_maskload_ps(sum + i, mask), _mm256_set1_ps(factor));
-        for (size_t j = 0; j < n; j++) {
-            part = _mm256_fmadd_ps(_mm256_broadcast_ss(weights + j),
-                                   _mm256_maskload_ps(values + j * d_head + i, mask), part);
-        }
-        _mm256_maskstore_ps(sum + i, mask, part);
-    }
-}
-
 const soti_cpu_kernels soti_cpu_kernels_avx2 = {
     .isa = "avx2",
     .pack = soti_cpu_pack_rows,
     .product = product,
-    .scores = scores,
     .norm = norm,
     .swiglu = swiglu,
     .widen = widen,
     .narrow = narrow,
-    .page_softmax = page_softmax,
-    .page_values = page_values,
+    .attention = &soti_cpu_attention_avx2,
 };
 
 #endif

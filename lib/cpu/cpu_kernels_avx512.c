@@ -8,11 +8,11 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
 #include <math.h>
 
+#include "cpu/cpu_lanes_avx512.h"
+
 enum {
-    LANES = 16,
     ROWS = 6, /* rows of one block of a product, at most */
     OUTS = 4, /* weight rows */
     /* How far ahead of their use weights are asked for. Enough to cover memory's latency at the
@@ -20,81 +20,6 @@ enum {
     FETCH_BYTES = 64 * 1024,
     LINE_VALUES = 32 /* FP16 values in a cache line */
 };
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
-/* The first n of sixteen lanes. */
-INLINE __mmask16 lane_mask(size_t n)
-{
-    return n < LANES ? (__mmask16)((1u << n) - 1) : (__mmask16)0xFFFF;
-}
-
-INLINE __m512 load_halves(const uint16_t *in)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)in));
-}
-
-INLINE __m512 load_some_halves(const uint16_t *in, __mmask16 mask)
-{
-    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, in));
-}
-
-INLINE __m256 fold(__m512 lanes)
-{
-    return _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
-}
-
-/* The sums of four registers' lanes, each in the same order wherever it stands. */
-INLINE __m128 sum_four(__m512 a, __m512 b, __m512 c, __m512 d)
-{
-    __m256 a2 = fold(a);
-    __m256 b2 = fold(b);
-    __m256 c2 = fold(c);
-    __m256 d2 = fold(d);
-    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a2, b2), _mm256_unpackhi_ps(a2, b2));
-    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c2, d2), _mm256_unpackhi_ps(c2, d2));
-    __m256 abcd = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
-    return _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1));
-}
-
-INLINE float sum_lanes(__m512 lanes)
-{
-    __m512 zero = _mm512_setzero_ps();
-    return _mm_cvtss_f32(sum_four(lanes, zero, zero, zero));
-}
-
-/* e^x with a relative error below 2 units in the last place (2.4e-7) for -87.3 <= x <= 88.3; below,
- * 0; above, e^88.3. NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor polynomial of
- * degree 7 in r, whose remainder is under 2^-27. */
-INLINE __m512 exp_lanes(__m512 x)
-{
-    const __m512 low = _mm512_set1_ps(-87.3f);
-    __mmask16 is_kept = _mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ); /* NaN too */
-    x = _mm512_min_ps(_mm512_set1_ps(88.3f), x); /* the second operand if one is NaN */
-    x = _mm512_max_ps(low, x);
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(0x1.715476p+0f)),
-                                    _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.62e4p-1f), x);
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.7f7d1cp-20f), r);
-    __m512 p = _mm512_set1_ps(1.0f / 5040);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 720));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 120));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 24));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f / 6));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    return _mm512_maskz_scalef_ps(is_kept, p, n);
-}
-
-/* Keeps a loaded value in its register: the compiler would rather load it anew for every use, and
- * loads, not multiplications, would then set the pace. */
-#define HOLD(value) __asm__("" : "+v"(value))
 
 /* n_rows, n_out and fetches are constants where this is called, so the sums stay in registers.
  * fetches: the weights come from memory, so those FETCH_BYTES on are asked for, into L2. An address
@@ -212,12 +137,6 @@ static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *p
     multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride, 1);
 }
 
-static void scores(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
-                   size_t n_queries, float *out)
-{
-    multiply(keys, n, d_head, queries, d_head, n_queries, out, SOTI_PAGE_TOKENS, 0);
-}
-
 static void widen(const uint16_t *in, size_t n, float *out)
 {
     for (size_t i = 0; i < n; i += LANES) {
@@ -265,76 +184,15 @@ static void swiglu(const float *gate, const float *up, size_t n, float *out)
     }
 }
 
-/* Lanes behind the n-th hold -infinity: they win no maximum and add exp(-infinity) = 0. */
-static float page_softmax(float *scores_of, size_t n, soti_softmax *state)
-{
-    __mmask16 mask = lane_mask(n);
-    __m512 values = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), mask, scores_of);
-    float largest = _mm512_reduce_max_ps(values);
-    largest = largest > state->largest ? largest : state->largest;
-    values = exp_lanes(_mm512_sub_ps(values, _mm512_set1_ps(largest)));
-    _mm512_mask_storeu_ps(scores_of, mask, values);
-    float factor = _mm512_cvtss_f32(exp_lanes(_mm512_set1_ps(state->largest - largest)));
-    state->largest = largest;
-    state->sum = state->sum * factor + sum_lanes(values);
-    return factor;
-}
-
-/* n_parts registers of the sum, all n positions. */
-INLINE void add_values(const float *weights, size_t n, const float *values, size_t d_head,
-                       float factor, float *sum, const int n_parts)
-{
-    __m512 parts[8];
-    UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        parts[p] = _mm512_mul_ps(_mm512_loadu_ps(sum + LANES * p), _mm512_set1_ps(factor));
-    }
-    for (size_t j = 0; j < n; j++) {
-        __m512 weight = _mm512_set1_ps(weights[j]);
-        UNROLL
-        for (int p = 0; p < n_parts; p++) {
-            parts[p] =
-                _mm512_fmadd_ps(weight, _mm512_loadu_ps(values + j * d_head + LANES * p), parts[p]);
-        }
-    }
-    UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        _mm512_storeu_ps(sum + LANES * p, parts[p]);
-    }
-}
-
-static void page_values(const float *weights, size_t n, const float *values, size_t d_head,
-                        float factor, float *sum)
-{
-    size_t i = 0;
-    for (; i + 8 * LANES <= d_head; i += 8 * LANES) {
-        add_values(weights, n, values + i, d_head, factor, sum + i, 8);
-    }
-    for (; i + LANES <= d_head; i += LANES) {
-        add_values(weights, n, values + i, d_head, factor, sum + i, 1);
-    }
-    if (i < d_head) {
-        __mmask16 mask = lane_mask(d_head - i);
-        __m512 part = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, sum + i), _mm512_set1_ps(factor));
-        for (size_t j = 0; j < n; j++) {
-            part = _mm512_fmadd_ps(_mm512_set1_ps(weights[j]),
-                                   _mm512_maskz_loadu_ps(mask, values + j * d_head + i), part);
-        }
-        _mm512_mask_storeu_ps(sum + i, mask, part);
-    }
-}
-
 const soti_cpu_kernels soti_cpu_kernels_avx512 = {
     .isa = "avx512",
     .pack = soti_cpu_pack_rows,
     .product = product,
-    .scores = scores,
     .norm = norm,
     .swiglu = swiglu,
     .widen = widen,
     .narrow = narrow,
-    .page_softmax = page_softmax,
-    .page_values = page_values,
+    .attention = &soti_cpu_attention_avx512,
 };
 
 #endif

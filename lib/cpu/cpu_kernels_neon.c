@@ -12,9 +12,10 @@
 
 enum {
     LANES = 4,
-    ROWS = 8,  /* rows of one block of a product */
-    OUTS = 8,  /* weight rows, at most */
-    PARTS = 16 /* registers of a sum of values */
+    ROWS = 8,    /* rows of one block of a product */
+    OUTS = 8,    /* weight rows, at most */
+    QUERIES = 4, /* of one block of values */
+    PARTS = 4    /* registers of a query's sum in it */
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -218,12 +219,11 @@ static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *p
 }
 
 static void page_scores(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
-                        size_t n_queries, float *scores)
+                        size_t n_queries, float *scores, size_t stride)
 {
     for (size_t i = 0; i < n_queries; i += ROWS) {
         product_some(keys, n, d_head, queries + i * d_head, d_head, LANES,
-                     n_queries - i < ROWS ? n_queries - i : ROWS, scores + i * SOTI_PAGE_TOKENS,
-                     SOTI_PAGE_TOKENS);
+                     n_queries - i < ROWS ? n_queries - i : ROWS, scores + i * stride, stride);
     }
 }
 
@@ -281,77 +281,107 @@ static void swiglu(const float *gate, const float *up, size_t n, float *out)
     }
 }
 
-/* Lanes behind the n-th hold -infinity: they win no maximum and add exp(-infinity) = 0. */
-static float page_softmax(float *scores, size_t n, soti_softmax *state)
+/* Four scores; lanes behind the n-th hold -infinity: they win no maximum and add nothing. */
+INLINE float32x4_t load_scores(const float *scores, size_t n)
 {
-    enum { N_PARTS = SOTI_PAGE_TOKENS / LANES };
-    float padded[SOTI_PAGE_TOKENS];
-    float32x4_t parts[N_PARTS];
-    for (size_t j = n; j < SOTI_PAGE_TOKENS; j++) {
-        padded[j] = -INFINITY;
+    float some[LANES] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    if (n >= LANES) {
+        return vld1q_f32(scores);
     }
-    memcpy(padded, scores, n * sizeof padded[0]);
-    float32x4_t most = vdupq_n_f32(state->largest);
-    UNROLL
-    for (size_t p = 0; p < N_PARTS; p++) {
-        parts[p] = vld1q_f32(padded + p * LANES);
-        most = vmaxnmq_f32(most, parts[p]); /* a number wins over NaN */
+    memcpy(some, scores, n * sizeof some[0]);
+    return vld1q_f32(some);
+}
+
+static soti_softmax softmax(float *scores, size_t n)
+{
+    float32x4_t most = vdupq_n_f32(-INFINITY);
+    for (size_t i = 0; i < n; i += LANES) {
+        most = vmaxnmq_f32(most, load_scores(scores + i, n - i)); /* a number wins over NaN */
     }
     float largest = vmaxnmvq_f32(most);
     float32x4_t sums = vdupq_n_f32(0);
-    UNROLL
-    for (size_t p = 0; p < N_PARTS; p++) {
-        parts[p] = exp_lanes(vsubq_f32(parts[p], vdupq_n_f32(largest)));
-        sums = vaddq_f32(sums, parts[p]);
-        vst1q_f32(padded + p * LANES, parts[p]);
+    for (size_t i = 0; i < n; i += LANES) {
+        float32x4_t powers =
+            exp_lanes(vsubq_f32(load_scores(scores + i, n - i), vdupq_n_f32(largest)));
+        store_some(scores + i, n - i, powers);
+        sums = vaddq_f32(sums, powers);
     }
-    memcpy(scores, padded, n * sizeof padded[0]);
-    float factor = vgetq_lane_f32(exp_lanes(vdupq_n_f32(state->largest - largest)), 0);
-    state->largest = largest;
-    state->sum = state->sum * factor + vaddvq_f32(sums);
-    return factor;
+    return (soti_softmax){largest, vaddvq_f32(sums)};
 }
 
-/* n_parts registers of the sum, all n positions. */
-INLINE void add_values(const float *weights, size_t n, const float *values, size_t d_head,
-                       float factor, float *sum, const int n_parts)
+/* n_parts registers of the sums of n_queries queries, of which n_left elements are left: both
+ * counts are constants where this is called. */
+INLINE void value_block(const uint16_t *values, size_t n, size_t d_head, const float *weights,
+                        size_t stride, float *sums, size_t n_left, const int n_queries,
+                        const int n_parts)
 {
-    float32x4_t parts[PARTS];
+    float32x4_t parts[QUERIES][PARTS];
     UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        parts[p] = vmulq_n_f32(vld1q_f32(sum + LANES * p), factor);
+    for (int r = 0; r < n_queries; r++) {
+        UNROLL
+        for (int p = 0; p < n_parts; p++) {
+            parts[r][p] = load_some(sums + (size_t)r * d_head + p * LANES, n_left);
+        }
     }
     for (size_t j = 0; j < n; j++) {
         UNROLL
         for (int p = 0; p < n_parts; p++) {
-            parts[p] =
-                vfmaq_n_f32(parts[p], vld1q_f32(values + j * d_head + LANES * p), weights[j]);
+            const uint16_t *from = values + j * d_head + p * LANES;
+            float32x4_t value = n_left < LANES ? load_some_halves(from, n_left) : load_halves(from);
+            UNROLL
+            for (int r = 0; r < n_queries; r++) {
+                parts[r][p] = vfmaq_n_f32(parts[r][p], value, weights[(size_t)r * stride + j]);
+            }
         }
     }
     UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        vst1q_f32(sum + LANES * p, parts[p]);
+    for (int r = 0; r < n_queries; r++) {
+        UNROLL
+        for (int p = 0; p < n_parts; p++) {
+            store_some(sums + (size_t)r * d_head + p * LANES, n_left, parts[r][p]);
+        }
     }
 }
 
-static void page_values(const float *weights, size_t n, const float *values, size_t d_head,
-                        float factor, float *sum)
+INLINE void value_queries(const uint16_t *values, size_t n, size_t d_head, const float *weights,
+                          size_t stride, float *sums, const int n_queries)
 {
+    const size_t step = (size_t)PARTS * LANES;
     size_t i = 0;
-    for (; i + PARTS * LANES <= d_head; i += PARTS * LANES) {
-        add_values(weights, n, values + i, d_head, factor, sum + i, PARTS);
+    for (; i + step <= d_head; i += step) {
+        value_block(values + i, n, d_head, weights, stride, sums + i, step, n_queries, PARTS);
     }
-    for (; i + LANES <= d_head; i += LANES) {
-        add_values(weights, n, values + i, d_head, factor, sum + i, 1);
-    }
-    if (i < d_head) {
-        float32x4_t part = vmulq_n_f32(load_some(sum + i, d_head - i), factor);
-        for (size_t j = 0; j < n; j++) {
-            part = vfmaq_n_f32(part, load_some(values + j * d_head + i, d_head - i), weights[j]);
-        }
-        store_some(sum + i, d_head - i, part);
+    for (; i < d_head; i += LANES) {
+        value_block(values + i, n, d_head, weights, stride, sums + i, d_head - i, n_queries, 1);
     }
 }
+
+static void page_values(const uint16_t *values, size_t n, size_t d_head, const float *weights,
+                        size_t stride, size_t n_queries, float *sums)
+{
+    size_t r = 0;
+    for (; r + QUERIES <= n_queries; r += QUERIES) {
+        value_queries(values, n, d_head, weights + r * stride, stride, sums + r * d_head, QUERIES);
+    }
+    for (; r < n_queries; r++) {
+        value_queries(values, n, d_head, weights + r * stride, stride, sums + r * d_head, 1);
+    }
+}
+
+static void merge(float *sum, float factor, const float *part, float part_factor, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        float32x4_t scaled = vmulq_n_f32(load_some(sum + i, n - i), factor);
+        store_some(sum + i, n - i, vfmaq_n_f32(scaled, load_some(part + i, n - i), part_factor));
+    }
+}
+
+static const soti_cpu_attention_kernels attention = {
+    .scores = page_scores,
+    .softmax = softmax,
+    .values = page_values,
+    .merge = merge,
+};
 
 const soti_cpu_kernels soti_cpu_kernels_neon = {
     .isa = "neon",
@@ -361,9 +391,7 @@ const soti_cpu_kernels soti_cpu_kernels_neon = {
     .swiglu = swiglu,
     .widen = widen,
     .narrow = narrow,
-    .scores = page_scores,
-    .page_softmax = page_softmax,
-    .page_values = page_values,
+    .attention = &attention,
 };
 
 #endif

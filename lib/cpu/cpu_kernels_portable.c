@@ -112,12 +112,6 @@ static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *p
     multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride);
 }
 
-static void scores(const uint16_t *keys, size_t n, size_t d_head, const float *queries,
-                   size_t n_queries, float *out)
-{
-    multiply(keys, n, d_head, queries, d_head, n_queries, out, SOTI_PAGE_TOKENS);
-}
-
 static void norm(const float *x, const float *gain, size_t n, float eps, float *out)
 {
     float lanes[LANES] = {0};
@@ -135,45 +129,13 @@ static void swiglu(const float *gate, const float *up, size_t n, float *out)
     }
 }
 
-static float page_softmax(float *scores, size_t n, soti_softmax *state)
-{
-    float largest = state->largest;
-    for (size_t j = 0; j < n; j++) {
-        largest = scores[j] > largest ? scores[j] : largest;
-    }
-    float factor = expf(state->largest - largest);
-    float sum = 0;
-    for (size_t j = 0; j < n; j++) {
-        scores[j] = expf(scores[j] - largest);
-        sum += scores[j];
-    }
-    state->largest = largest;
-    state->sum = state->sum * factor + sum;
-    return factor;
-}
-
-static void page_values(const float *weights, size_t n, const float *values, size_t d_head,
-                        float factor, float *sum)
-{
-    for (size_t i = 0; i < d_head; i++) {
-        sum[i] *= factor;
-    }
-    for (size_t j = 0; j < n; j++) {
-        for (size_t i = 0; i < d_head; i++) {
-            sum[i] += weights[j] * values[j * d_head + i];
-        }
-    }
-}
-
 const soti_cpu_kernels soti_cpu_kernels_portable = {
     .isa = "portable",
     .pack = soti_cpu_pack_rows,
     .product = product,
-    .scores = scores,
     .norm = norm,
     .swiglu = swiglu,
     .widen = widen,
     .narrow = narrow,
-    .page_softmax = page_softmax,
-    .page_values = page_values,
+    .attention = &soti_cpu_attention_portable,
 };

@@ -29,6 +29,18 @@ static inline double cpu_noise(uint64_t stream, uint64_t i)
     return 2.0 * (double)soti_random_uniform(7, stream, i) - 1;
 }
 
+/* Where the drawing in cpu_context.h says that an element of a key (i_value 0) or value (1) of one
+ * position of a page is: blocks of eight pages, a head's keys together, then its values. */
+static inline size_t cpu_page_place(const soti_shape *shape, size_t n_pages, size_t i_layer,
+                                    size_t page, size_t i_value, size_t i_kv, size_t position)
+{
+    size_t n_head = (size_t)SOTI_PAGE_TOKENS * shape->d_head; /* of a head of a page */
+    size_t n_block = 8 * n_head * 2 * shape->n_kv;
+    size_t n_layer = (n_pages + 7) / 8 * n_block;
+    return i_layer * n_layer + page / 8 * n_block + i_kv * (2 * 8 * n_head) +
+           i_value * (8 * n_head) + page % 8 * n_head + position % SOTI_PAGE_TOKENS * shape->d_head;
+}
+
 static inline size_t cpu_random_matrix(uint16_t *to, size_t n_out, size_t n_in, double scale,
                                        uint64_t stream)
 {

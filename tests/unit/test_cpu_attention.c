@@ -121,11 +121,11 @@ static void check_rows(bench *all, const char *isa)
         for (uint32_t p = 0; p <= all->positions[r]; p++) {
             uint32_t page = all->tables[all->sequences[r]][p / SOTI_PAGE_TOKENS];
             for (size_t i = 0; i < n_k; i++) {
-                /* The drawing in cpu_context.h, once more. */
-                size_t head = (i / d * SOTI_PAGE_TOKENS + p % SOTI_PAGE_TOKENS) * d + i % d;
-                const uint16_t *at = context->pages + page * 2 * SOTI_PAGE_TOKENS * n_k;
-                keys[p * n_k + i] = (double)soti_half_to_float(at[head]);
-                values[p * n_k + i] = (double)soti_half_to_float(at[SOTI_PAGE_TOKENS * n_k + head]);
+                size_t n_pages = context->params.n_pages;
+                size_t key = cpu_page_place(shape, n_pages, 0, page, 0, i / d, p) + i % d;
+                size_t value = cpu_page_place(shape, n_pages, 0, page, 1, i / d, p) + i % d;
+                keys[p * n_k + i] = (double)soti_half_to_float(context->pages[key]);
+                values[p * n_k + i] = (double)soti_half_to_float(context->pages[value]);
             }
         }
         for (size_t i = 0; i < n_q; i++) {

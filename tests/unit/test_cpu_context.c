@@ -201,7 +201,8 @@ static void context_pages_stay_untouched_until_written(void **state)
     const cpu_model *model = *state;
     soti_context *context = open_context(state);
     size_t page_bytes = (size_t)2 * shape.n_kv * SOTI_PAGE_TOKENS * shape.d_head * 2;
-    assert_int_equal(context->pages_bytes, limits.n_pages * page_bytes * shape.n_layer);
+    size_t n_pages = ((size_t)limits.n_pages + 7) / 8 * 8;
+    assert_int_equal(context->pages_bytes, n_pages * page_bytes * shape.n_layer);
     assert_true(soti_cpu_backend()->context_bytes(context) > context->pages_bytes);
     assert_int_equal(resident(context), 0);
     int32_t tokens[] = {5};
@@ -216,23 +217,33 @@ static void context_pages_stay_untouched_until_written(void **state)
     soti_cpu_backend()->context_free(context);
 }
 
+/* Page 7 holds the first five positions of page 10, everything else its own place. */
+static void check_copied(const uint16_t *pages, size_t layer, size_t page, size_t head,
+                         size_t position)
+{
+    size_t from = page == 7 && position < 5 ? 10 : page;
+    size_t n_pages = limits.n_pages;
+    size_t place = cpu_page_place(&shape, n_pages, layer, page, head % 2, head / 2, position);
+    size_t source = cpu_page_place(&shape, n_pages, layer, from, head % 2, head / 2, position);
+    for (size_t i = 0; i < shape.d_head; i++) {
+        assert_int_equal(pages[place + i], (source + i) % 65521);
+    }
+}
+
 static void page_copy_takes_the_first_positions_of_every_layer(void **state)
 {
     soti_context *context = open_context(state);
-    size_t n_page = (size_t)2 * shape.n_kv * SOTI_PAGE_TOKENS * shape.d_head;
     uint16_t *pages = context->pages;
     for (size_t i = 0; i < context->pages_bytes / sizeof *pages; i++) {
         pages[i] = (uint16_t)(i % 65521);
     }
-    assert_int_equal(soti_cpu_backend()->page_copy(context, 7, 2, 5), SOT_OK);
+    assert_int_equal(soti_cpu_backend()->page_copy(context, 7, 10, 5), SOT_OK);
     for (size_t layer = 0; layer < shape.n_layer; layer++) {
-        for (size_t page = 0; page < 10; page++) {
-            size_t base = (layer * limits.n_pages + page) * n_page;
-            size_t from = (layer * limits.n_pages + 2) * n_page;
-            for (size_t i = 0; i < n_page; i++) {
-                size_t position = i / shape.d_head % SOTI_PAGE_TOKENS;
-                size_t source = page == 7 && position < 5 ? from + i : base + i;
-                assert_int_equal(pages[base + i], source % 65521);
+        for (size_t page = 0; page < 20; page++) {
+            for (size_t head = 0; head < 2 * (size_t)shape.n_kv; head++) {
+                for (size_t position = 0; position < SOTI_PAGE_TOKENS; position++) {
+                    check_copied(pages, layer, page, head, position);
+                }
             }
         }
     }

@@ -329,70 +329,6 @@ static void kernels_swiglu_matches_and_stands_alone(void **state)
     on_every_isa(check_swiglu);
 }
 
-/* Several pages, the last one partly filled, against one softmax over all positions. */
-static void check_pages(const soti_cpu_kernels *kernels, size_t n_pages, size_t n_last,
-                        size_t d_head, double spread)
-{
-    size_t n = (n_pages - 1) * SOTI_PAGE_TOKENS + n_last;
-    float *scores = random_floats(n, d_head, spread);
-    float *values = random_floats(n * d_head, 6, 1);
-    float *sum = calloc(d_head, sizeof *sum);
-    double *exact = calloc(d_head, sizeof *exact);
-    soti_softmax state = {-INFINITY, 0};
-    double largest = -INFINITY;
-    double total = 0;
-    for (size_t p = 0; p < n; p++) {
-        largest = (double)scores[p] > largest ? (double)scores[p] : largest;
-    }
-    for (size_t p = 0; p < n; p++) {
-        double weight = exp((double)scores[p] - largest);
-        total += weight;
-        for (size_t i = 0; i < d_head; i++) {
-            exact[i] += weight * (double)values[p * d_head + i];
-        }
-    }
-    for (size_t page = 0; page < n_pages; page++) {
-        size_t n_here = page + 1 < n_pages ? SOTI_PAGE_TOKENS : n_last;
-        float *part = malloc(SOTI_PAGE_TOKENS * sizeof *part);
-        memcpy(part, scores + page * SOTI_PAGE_TOKENS, n_here * sizeof *part);
-        float factor = kernels->page_softmax(part, n_here, &state);
-        float *own = malloc(n_here * d_head * sizeof *own);
-        memcpy(own, values + page * SOTI_PAGE_TOKENS * d_head, n_here * d_head * sizeof *own);
-        kernels->page_values(part, n_here, own, d_head, factor, sum);
-        free(part);
-        free(own);
-    }
-    assert_true((double)state.largest == largest);
-    /* Each term errs by a few roundings of its argument (spread / 2^24) and of the exponential. */
-    double relative = (2 * spread + (double)n + 16) * 0x1p-24;
-    assert_true(fabs((double)state.sum - total) <= relative * total);
-    for (size_t i = 0; i < d_head; i++) {
-        assert_true(fabs((double)sum[i] - exact[i]) <= 2 * relative * total);
-    }
-    free(scores);
-    free(values);
-    free(sum);
-    free(exact);
-}
-
-static void check_all_pages(const soti_cpu_kernels *kernels)
-{
-    static const size_t heads[] = {2, 6, 8, 10, 16, 62, 64, 66, 80, 128, 256};
-    for (size_t n_pages = 1; n_pages < 4; n_pages++) {
-        for (size_t n_last = 1; n_last <= SOTI_PAGE_TOKENS; n_last++) {
-            for (size_t h = 0; h < sizeof heads / sizeof heads[0]; h++) {
-                check_pages(kernels, n_pages, n_last, heads[h], h % 2 ? 1 : 60);
-            }
-        }
-    }
-}
-
-static void kernels_softmax_by_pages_matches_all_at_once(void **state)
-{
-    (void)state;
-    on_every_isa(check_all_pages);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,7 +337,6 @@ int main(void)
         cmocka_unit_test(kernels_narrow_rounds_to_nearest_even),
         cmocka_unit_test(kernels_norm_matches_double_precision),
         cmocka_unit_test(kernels_swiglu_matches_and_stands_alone),
-        cmocka_unit_test(kernels_softmax_by_pages_matches_all_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

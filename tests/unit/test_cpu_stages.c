@@ -125,8 +125,7 @@ static double paged(const bench *all, uint32_t i_value, size_t i_kv, uint32_t po
 {
     const soti_shape *shape = &all->model.shape;
     size_t page = all->table[position / SOTI_PAGE_TOKENS];
-    size_t head = (page * 2 + i_value) * shape->n_kv + i_kv;
-    size_t place = (head * SOTI_PAGE_TOKENS + position % SOTI_PAGE_TOKENS) * shape->d_head + i;
+    size_t place = cpu_page_place(shape, N_TABLE, 0, page, i_value, i_kv, position) + i;
     return (double)soti_half_to_float(all->context->pages[place]);
 }
 
