@@ -20,8 +20,8 @@ for stage in $stages; do
     esac
 done
 need_packages $BUILD_PACKAGES $TEST_PACKAGES
-case " $stages $(uname -m) " in
-*" arm64 "*" x86_64 ") need_packages $ARM64_PACKAGES ;;
+case " $stages " in
+*" arm64 "*) [ "$(uname -m)" != x86_64 ] || need_packages $ARM64_PACKAGES ;;
 esac
 
 jobs=$(nproc)
