@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *program_name = "sot";
+
 void *grow(void *block, size_t size)
 {
     void *grown = realloc(block, size);
     if (!grown) {
-        fputs("sot: out of memory\n", stderr);
+        fprintf(stderr, "%s: out of memory\n", program_name);
         exit(1);
     }
     return grown;
@@ -133,7 +135,7 @@ void complain(const char *format, ...)
     if (size < 0)
         return;
     struct text line = {0};
-    text_string(&line, "sot: ");
+    text_format(&line, "%s: ", program_name);
     text_clean(&line, sentence, (size_t)size);
     text_string(&line, "\n");
     fputs(line.bytes, stderr);

@@ -12,6 +12,9 @@ struct text {
     size_t size, capacity;
 };
 
+/* In front of what is said on standard error; "sot" unless the program says otherwise. */
+extern const char *program_name;
+
 /* realloc that ends the program with a sentence where memory is short. */
 void *grow(void *block, size_t size);
 
@@ -34,7 +37,7 @@ void text_valid(struct text *text, const char *bytes, size_t size);
  * CR LF as LF. */
 void text_clean(struct text *text, const char *bytes, size_t size);
 
-/* Prints "sot: ", the sentence as text_clean leaves it, and a newline to standard error. */
+/* Prints program_name, ": ", the sentence as text_clean leaves it, and a newline to standard error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The part of bytes without white space (ASCII) at both ends. */

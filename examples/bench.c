@@ -1,0 +1,236 @@
+/* sot-bench: measures the machine, then the library against it. docs/sot-bench.md is its manual.
+ * Here is the order of things; what is measured is in bench/passes.c and bench/replay.c, the limits
+ * in bench/limits.c, what a pass must cost at least in bench/cost.c. It is a client of the public
+ * header like any other program. */
+#include <sot/sot.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench_options.h"
+#include "bench/findings.h"
+#include "bench/machine.h"
+#include "bench/progress.h"
+#include "sot/interrupt.h"
+#include "sot/text.h"
+
+/* Bytes that the first probe of the read bandwidth and the later ones read. */
+#define FIRST_PROBE_BYTES ((size_t)4 << 30)
+#define LATER_PROBE_BYTES ((size_t)1 << 30)
+#define QUICK_PROBE_BYTES ((size_t)1 << 29)
+
+#define QUICK_REPLAY_NS 10e9 /* a replay that takes longer is no part of --quick */
+
+struct bench {
+    struct bench_options options;
+    struct findings findings;
+    sot_session_params session;
+    sot_model *model;
+    FILE *json;
+};
+
+static void probe(struct bench *bench, size_t most_bytes)
+{
+    progress_say("reading memory");
+    limits_probe(&bench->findings.limits, bench->options.quick ? QUICK_PROBE_BYTES : most_bytes);
+    limits_probe_rates(&bench->findings.limits);
+}
+
+static void probe_between(void *user)
+{
+    probe(user, LATER_PROBE_BYTES);
+}
+
+/* Which instruction set and how many threads the library will use is known once there is a session;
+ * it need not be one on the model that is to be measured. */
+static int find_session_facts(struct bench *bench)
+{
+    sot_model *model;
+    sot_session *session = NULL;
+    sot_session_info info = SOT_SESSION_INFO_INIT;
+    sot_status status = sot_model_load("random:8x1x1x8x8", NULL, &model);
+    if (status == SOT_OK)
+        status = sot_session_create(model, &bench->session, &session);
+    if (status == SOT_OK)
+        status = sot_session_get_info(session, &info);
+    if (status == SOT_OK) {
+        snprintf(bench->findings.isa, sizeof bench->findings.isa, "%s", info.isa);
+        bench->findings.n_threads = info.n_threads;
+    }
+    sot_session_free(session);
+    sot_model_free(model);
+    return status == SOT_OK ? -1 : exit_code_of(status);
+}
+
+static int load(struct bench *bench, const char *what)
+{
+    sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    params.progress = progress_bytes;
+    params.progress_user = (void *)(uintptr_t)what;
+    uint64_t begin = time_ns();
+    sot_status status = sot_model_load(bench->options.model, &params, &bench->model);
+    bench->findings.load_ns = time_ns() - begin;
+    progress_clear();
+    if (status == SOT_ERR_CANCELLED && interrupt_seen())
+        return EXIT_INTERRUPTED;
+    if (status != SOT_OK)
+        return exit_code_of(status);
+    sot_model_get_info(bench->model, &bench->findings.info);
+    bench->findings.costs = cost_model_make(&bench->findings.info);
+    bench->findings.has_model = 1;
+    return -1;
+}
+
+static int write_gguf(struct bench *bench)
+{
+    int code = load(bench, "loading");
+    if (code >= 0)
+        return code;
+    sot_status status = sot_model_save(bench->model, bench->options.gguf_path, progress_bytes,
+                                       (void *)(uintptr_t) "writing");
+    progress_clear();
+    if (status == SOT_ERR_CANCELLED && interrupt_seen())
+        return EXIT_INTERRUPTED;
+    return status == SOT_OK ? EXIT_DONE : exit_code_of(status);
+}
+
+/* The replay's lengths are those of real answers, and what they come to cannot be had from shorter
+ * ones; where --quick leaves no time for them there is none. By what a step took above. */
+static int replay_fits(struct findings *findings)
+{
+    const struct lengths *lengths = &findings->replay.lengths;
+    double one_ns = 0;
+    double many_ns = 0;
+    if (!findings->options->quick || findings->options->cases_list)
+        return 1;
+    for (size_t i = 0; i < findings->passes.n_cases; i++) {
+        const struct pass_case *pass = &findings->passes.cases[i];
+        if (pass->group != CASE_DECODE || pass->n_times == 0)
+            continue;
+        if (pass->n_sequences == 1)
+            one_ns = (double)pass->times_ns[0];
+        many_ns = (double)pass->times_ns[0];
+    }
+    double expected_ns = (lengths->n_normal + 2.0 * lengths->n_skeleton) * one_ns +
+                         2.0 * lengths_longest(lengths) * many_ns;
+    if (expected_ns < QUICK_REPLAY_NS)
+        return 1;
+    findings->replay.why_not = "it takes longer than --quick may; ask for it with --cases replay";
+    return 0;
+}
+
+/* Returns -1 when everything was measured, else an exit code; what was measured until then is in
+ * bench->findings. */
+static int measure(struct bench *bench)
+{
+    struct findings *findings = &bench->findings;
+    const struct bench_options *options = &bench->options;
+    int code = find_session_facts(bench);
+    if (code >= 0)
+        return code;
+    bench->session.n_threads = findings->n_threads;
+    code = load(bench, "loading");
+    if (code >= 0)
+        return code;
+    limits_begin(&findings->limits, findings->isa, findings->n_threads, options->pin);
+    probe(bench, FIRST_PROBE_BYTES);
+    if (options->cases & (CASE_LOAD | CASE_PREFILL | CASE_DECODE | CASE_ATTENTION))
+        code = passes_measure(&findings->passes, bench->model, &bench->session, options,
+                              probe_between, bench);
+    if (code < 0 && options->cases & CASE_TOKENIZER)
+        code = token_speed_measure(&findings->tokens, bench->model,
+                                   options->quick ? 1 << 18 : 1 << 20, options->repeats);
+    if (code < 0 && options->cases & CASE_REPLAY && replay_fits(findings))
+        code = replay_measure(&findings->replay, bench->model, &bench->session, options,
+                              probe_between, bench);
+    return code;
+}
+
+/* Prints and stores what there is. Returns the exit code. */
+static int report(struct bench *bench, int code)
+{
+    progress_clear();
+    int is_measured = code != EXIT_USAGE && bench->findings.limits.fp32 > 0;
+    bench->findings.interrupted = code == EXIT_INTERRUPTED;
+    if (is_measured)
+        findings_print(&bench->findings);
+    if (code == EXIT_INTERRUPTED)
+        complain(is_measured ? "interrupted; some cases were not measured"
+                             : "interrupted before anything was measured");
+    if (bench->json && is_measured && (bench->json = freopen(NULL, "w", bench->json))) {
+        json_t *object = findings_json(&bench->findings);
+        int failed = json_dumpf(object, bench->json, JSON_INDENT(2)) != 0;
+        failed |= fputc('\n', bench->json) == EOF;
+        failed |= fclose(bench->json) != 0;
+        bench->json = NULL;
+        json_decref(object);
+        if (failed) {
+            complain("%s: cannot be written", bench->options.json_path);
+            return code < 0 ? EXIT_FAILED : code;
+        }
+    }
+    return code < 0 ? EXIT_DONE : code;
+}
+
+static int read_lengths(struct bench *bench)
+{
+    const struct bench_options *options = &bench->options;
+    struct lengths *lengths = &bench->findings.replay.lengths;
+    if (options->lengths_list)
+        return lengths_from_list(lengths, options->lengths_list);
+    if (options->lengths_path)
+        return lengths_from_file(lengths, options->lengths_path);
+    return lengths_from_paper(lengths, options->replay_model, options->replay_category);
+}
+
+static int run(struct bench *bench)
+{
+    const struct bench_options *options = &bench->options;
+    bench->findings.options = options;
+    bench->findings.info = (sot_model_info)SOT_MODEL_INFO_INIT;
+    bench->session = (sot_session_params)SOT_SESSION_PARAMS_INIT;
+    bench->session.n_threads = options->n_threads;
+    bench->session.isa = options->isa;
+    bench->session.pin_threads = (uint32_t)options->pin;
+    if (options->list_lengths) {
+        lengths_print_all();
+        return EXIT_DONE;
+    }
+    if (!read_lengths(bench))
+        return EXIT_USAGE;
+    interrupt_install();
+    if (options->gguf_path)
+        return write_gguf(bench);
+    /* Whether it can be written shows now; what it holds stays until there is something new. */
+    if (options->json_path && !(bench->json = fopen(options->json_path, "a"))) {
+        complain("%s: %s", options->json_path, strerror(errno));
+        return EXIT_FAILED;
+    }
+    return report(bench, measure(bench));
+}
+
+int main(int argc, char **argv)
+{
+    struct bench bench = {0};
+    program_name = "sot-bench";
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is reported as a failed write */
+    int code = bench_options_parse(&bench.options, argc, argv);
+    if (code < 0)
+        code = run(&bench);
+    sot_model_free(bench.model);
+    limits_free(&bench.findings.limits);
+    passes_free(&bench.findings.passes);
+    token_speed_free(&bench.findings.tokens);
+    replay_free(&bench.findings.replay);
+    if (bench.json)
+        fclose(bench.json);
+    int had_error = ferror(stdout);
+    if (fclose(stdout) != 0 || had_error) {
+        complain("cannot write to standard output: %s", strerror(errno));
+        return code == EXIT_DONE ? EXIT_FAILED : code;
+    }
+    return code;
+}

@@ -1,0 +1,46 @@
+/* How long the texts of one question are: what the replay forces on the pipeline. */
+#ifndef SOT_BENCH_LENGTHS_H
+#define SOT_BENCH_LENGTHS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { POINTS_MOST = 64, LENGTH_MOST = 100000 };
+
+struct lengths {
+    char name[96];
+    uint32_t n_normal;            /* tokens of the normal answer */
+    uint32_t n_skeleton;          /* tokens of the skeleton */
+    uint32_t n_points;            /* expansions */
+    uint32_t points[POINTS_MOST]; /* (n_points) tokens of each */
+    /* Prompts: of the normal answer; of the skeleton; what the points' requests have in common; the
+     * rest of each. */
+    uint32_t n_question, n_stage1, n_common, n_tail;
+    double paper_stage2; /* what the paper counted for the last two together; 0: nothing */
+};
+
+uint32_t lengths_longest(const struct lengths *lengths);
+/* What they allow at most: normal tokens / (skeleton tokens + longest expansion). */
+double lengths_bound(const struct lengths *lengths);
+
+/* One row of the paper's Fig. 11: averages over the questions of a category. */
+struct fig11_row {
+    const char *model, *category;
+    double points;     /* of a skeleton */
+    double normal;     /* tokens of the normal answer */
+    double longest;    /* tokens of the longest expansion */
+    double deviation;  /* standard deviation of the expansions' tokens */
+    double sot_normal; /* tokens of the SoT answer / tokens of the normal one */
+};
+extern const struct fig11_row fig11_rows[];
+extern const size_t fig11_count;
+
+/* Each of these returns 0 after having said what is wrong. */
+int lengths_from_paper(struct lengths *lengths, const char *model, const char *category);
+int lengths_from_list(struct lengths *lengths, const char *list); /* "N:S:L1,L2,..." */
+int lengths_from_file(struct lengths *lengths, const char *path);
+
+/* Prints every row with what is made of it, separated by tabs. */
+void lengths_print_all(void);
+
+#endif

@@ -1,0 +1,58 @@
+/* The SoT replay: texts of given lengths on the real pipeline, normally and by Skeleton-of-Thought,
+ * the first question of a session and a later one. What a model would write does not matter; that
+ * every text is as long as it should be is checked. */
+#ifndef SOT_BENCH_REPLAY_H
+#define SOT_BENCH_REPLAY_H
+
+#include <sot/sot.h>
+
+#include "bench_options.h"
+#include "cost.h"
+#include "lengths.h"
+#include "limits.h"
+
+/* A normal answer, or one of the two stages. */
+struct replay_phase {
+    uint64_t *total_ns, *prefill_ns, *decode_ns; /* (n_runs) of the replay */
+    uint32_t n_prompt, n_reused, n_tokens, n_steps, n_rows;
+};
+
+enum {
+    PHASE_NORMAL,
+    PHASE_SKELETON,
+    PHASE_EXPAND,
+    PHASE_LATER_SKELETON,
+    PHASE_LATER_EXPAND,
+    N_PHASES
+};
+
+struct replay {
+    struct lengths lengths;
+    int paper_prompts;
+    size_t n_runs; /* complete ones */
+    struct replay_phase phases[N_PHASES];
+    /* Of the first run: most memory of the process, pages and the session's own, for the normal
+     * answer [0] and for SoT [1]; 0: not known. */
+    uint64_t peak_bytes[2], page_tokens[2], session_bytes[2];
+    uint32_t n_chunk;
+    const char *why_not; /* it was left out */
+};
+
+/* Returns -1, or an exit code after having said what is wrong. between is called after each run. */
+int replay_measure(struct replay *replay, sot_model *model, const sot_session_params *params,
+                   const struct bench_options *options, void (*between)(void *user), void *user);
+void replay_free(struct replay *replay);
+
+/* Latencies of all runs' medians, ns. */
+struct replay_summary {
+    double normal_ns, first_ns, later_ns; /* of the answer; of the first and a later SoT answer */
+    double first_speedup, later_speedup;
+    double bound; /* what the lengths allow */
+};
+struct replay_summary replay_summarize(const struct replay *replay);
+
+/* What a phase costs at least; 0 bytes where it is not known how the prompts are shared. */
+struct cost replay_phase_cost(const struct replay *replay, unsigned phase,
+                              const struct cost_model *model, const struct limits *limits);
+
+#endif
