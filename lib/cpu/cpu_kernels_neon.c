@@ -15,7 +15,8 @@ enum {
     ROWS = 8,    /* rows of one block of a product */
     OUTS = 8,    /* weight rows, at most */
     QUERIES = 4, /* of one block of values */
-    PARTS = 4    /* registers of a query's sum in it */
+    PARTS = 4,   /* registers of a query's sum in it */
+    PARTS_ALONE = 8
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -315,7 +316,7 @@ INLINE void value_block(const uint16_t *values, size_t n, size_t d_head, const f
                         size_t stride, float *sums, size_t n_left, const int n_queries,
                         const int n_parts)
 {
-    float32x4_t parts[QUERIES][PARTS];
+    float32x4_t parts[QUERIES][PARTS_ALONE];
     UNROLL
     for (int r = 0; r < n_queries; r++) {
         UNROLL
@@ -344,12 +345,12 @@ INLINE void value_block(const uint16_t *values, size_t n, size_t d_head, const f
 }
 
 INLINE void value_queries(const uint16_t *values, size_t n, size_t d_head, const float *weights,
-                          size_t stride, float *sums, const int n_queries)
+                          size_t stride, float *sums, const int n_queries, const int n_parts)
 {
-    const size_t step = (size_t)PARTS * LANES;
+    const size_t step = (size_t)n_parts * LANES;
     size_t i = 0;
     for (; i + step <= d_head; i += step) {
-        value_block(values + i, n, d_head, weights, stride, sums + i, step, n_queries, PARTS);
+        value_block(values + i, n, d_head, weights, stride, sums + i, step, n_queries, n_parts);
     }
     for (; i < d_head; i += LANES) {
         value_block(values + i, n, d_head, weights, stride, sums + i, d_head - i, n_queries, 1);
@@ -361,10 +362,12 @@ static void page_values(const uint16_t *values, size_t n, size_t d_head, const f
 {
     size_t r = 0;
     for (; r + QUERIES <= n_queries; r += QUERIES) {
-        value_queries(values, n, d_head, weights + r * stride, stride, sums + r * d_head, QUERIES);
+        value_queries(values, n, d_head, weights + r * stride, stride, sums + r * d_head, QUERIES,
+                      PARTS);
     }
     for (; r < n_queries; r++) {
-        value_queries(values, n, d_head, weights + r * stride, stride, sums + r * d_head, 1);
+        value_queries(values, n, d_head, weights + r * stride, stride, sums + r * d_head, 1,
+                      PARTS_ALONE);
     }
 }
 
