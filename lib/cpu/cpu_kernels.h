@@ -2,10 +2,10 @@
  * plain C that calls these. To add a set: a file cpu_kernels_<isa>.c, its flags in CMake, a line in
  * cpu_isa.c.
  *
- * CK-1  An output element's operations and their order depend on n_in (or n) alone: not on how many
- *       rows or weight rows one call handles, nor on the element's place in the call. That is what
- *       makes the backend batch-invariant (BE-1).
- * CK-2  Pointers need the alignment of their type only, and nothing outside the arrays is read. */
+ * CK-1  An output element's operations and their order depend on n_in (or n) and on its own row and
+ *       weight row alone: not on how many rows or weight rows one call handles, nor on the
+ * element's place in the call. That is what makes the backend batch-invariant (BE-1). CK-2 Pointers
+ * need the alignment of their type only, and nothing outside the arrays is read. */
 #ifndef SOTI_CPU_CPU_KERNELS_H
 #define SOTI_CPU_CPU_KERNELS_H
 
@@ -57,6 +57,7 @@ extern const soti_cpu_kernels soti_cpu_kernels_neon;
 #if defined(__x86_64__)
 extern const soti_cpu_kernels soti_cpu_kernels_avx2;
 extern const soti_cpu_kernels soti_cpu_kernels_avx512;
+extern const soti_cpu_kernels soti_cpu_kernels_amx;
 #endif
 
 /* pack of the sets that read rows as they are: row r at packed + r * soti_cpu_packed_stride(n_in),

@@ -3,8 +3,11 @@
  * additions. Tails are loaded under a mask and take the same path as full registers.
  *
  * On Zen 4 blocks of 6 x 4 reach 113 of a core's 115 GFLOP/s with weights and rows out of L2; what
- * is left to do is to have the weights there in time, see FETCH_BYTES. */
+ * is left to do is to have the weights there in time, see FETCH_BYTES.
+ *
+ * AMX's set, which differs in the product alone, is put together at the end. */
 #include "cpu/cpu_kernels.h"
+#include "cpu/cpu_kernels_amx.h"
 
 #if defined(__x86_64__)
 
@@ -193,6 +196,19 @@ const soti_cpu_kernels soti_cpu_kernels_avx512 = {
     .widen = widen,
     .narrow = narrow,
     .attention = &soti_cpu_attention_avx512,
+};
+
+const soti_cpu_kernels soti_cpu_kernels_amx = {
+    .isa = "amx",
+    .pack = soti_cpu_amx_pack,
+    .product = soti_cpu_amx_product,
+    .scores = scores,
+    .norm = norm,
+    .swiglu = swiglu,
+    .widen = widen,
+    .narrow = narrow,
+    .page_softmax = page_softmax,
+    .page_values = page_values,
 };
 
 #endif
