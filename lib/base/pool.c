@@ -1,6 +1,15 @@
-/* See pool.h. A run is published by a new generation number, under the mutex so that no wake-up is
- * lost; the last worker to finish wakes the caller. Both sides look at an atomic for SPIN_NS before
- * they sleep, unless there are more threads than CPUs, where looking would only keep them busy. */
+/* See pool.h. A run is published by a new generation number and is over when n_pending is 0. Who
+ * waits for either looks at it for a while and then sleeps; who changes it takes the mutex to wake
+ * sleepers only if there are any. No wake-up is lost: a sleeper first says that it sleeps and then
+ * looks once more, the other side first changes the number and then looks for sleepers, all of it
+ * sequentially consistent, so that at least one of the two sees the other.
+ *
+ * How long to look: a wake-up takes 25 to 90 us (2 virtual CPUs of a Zen 4). Whoever looks for as
+ * long as that, and then sleeps, never pays more than twice what the wiser choice would have cost;
+ * so a host that stays away loses IDLE_SPIN_NS of each worker, once. While a run is going on, the
+ * host is not away: another thread's share merely takes longer, and a sleeper would come late to
+ * the next run, hence BUSY_SPIN_NS, which gives way to other programs. With more threads than CPUs
+ * looking would keep the others from working: they sleep at once. */
 #include "pool.h"
 
 #include <fenv.h>
@@ -9,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,8 +30,10 @@ enum {
     THREADS_MAX = 256,
     CPUS_MAX = 1 << 16, /* as far as the affinity mask is followed */
     STACK_BYTES = 512 * 1024,
-    SPIN_NS = 30000,
-    PAUSES_PER_LOOK = 32
+    IDLE_SPIN_NS = 50 * 1000,   /* without a run going on */
+    BUSY_SPIN_NS = 1000 * 1000, /* at most */
+    LOOKS_PER_CLOCK = 16,       /* between two readings of the clock */
+    CACHE_LINE = 64
 };
 
 typedef struct pool_worker {
@@ -33,23 +45,36 @@ typedef struct pool_worker {
 struct soti_pool {
     uint32_t n_threads;
     uint32_t n_started; /* workers that run */
-    uint32_t spin_ns;
-    pthread_mutex_t mutex;
-    pthread_cond_t has_work;
-    pthread_cond_t is_done;
-    atomic_uint generation; /* changed under the mutex; what follows is written before it */
+    uint32_t may_spin;
+    int quits;
     soti_pool_fn fn;
     void *context;
-    int quits;
+    pthread_mutex_t mutex; /* held to change n_asleep and caller_sleeps */
+    pthread_cond_t has_work;
+    pthread_cond_t is_done;
+    /* Apart from each other: workers look at the first all the time, and write the second. */
+    char gap[CACHE_LINE];
+    atomic_uint generation; /* changed once fn, context and quits are written */
+    atomic_uint is_running; /* a run is not over */
+    atomic_uint n_asleep;   /* workers that sleep or are about to */
+    char next_gap[CACHE_LINE];
     atomic_uint n_pending; /* workers still inside fn */
+    atomic_uint caller_sleeps;
+    char last_gap[CACHE_LINE];
     pool_worker workers[]; /* (n_threads - 1) */
 };
+
+/* The CPUs this process may run on; false where the system does not say. */
+static bool allowed_cpus(cpu_set_t *sets)
+{
+    memset(sets, 0, CPUS_MAX / 8);
+    return sched_getaffinity(0, CPUS_MAX / 8, sets) == 0;
+}
 
 uint32_t soti_pool_cpu_count(void)
 {
     cpu_set_t sets[CPUS_MAX / CPU_SETSIZE]; /* the kernel refuses a mask narrower than its own */
-    memset(sets, 0, sizeof sets);
-    if (sched_getaffinity(0, sizeof sets, sets) == 0) {
+    if (allowed_cpus(sets)) {
         return (uint32_t)CPU_COUNT_S(sizeof sets, sets);
     }
     long online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -58,33 +83,81 @@ uint32_t soti_pool_cpu_count(void)
 
 static void pause_briefly(void)
 {
-    for (int i = 0; i < PAUSES_PER_LOOK; i++) {
 #if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
+    __builtin_ia32_pause();
 #elif defined(__aarch64__)
-        __asm__ volatile("yield");
+    __asm__ volatile("yield");
 #endif
+}
+
+/* Looks until *value differs from old (differs = 1) or equals it (differs = 0), or it is time to
+ * sleep. */
+static bool spin_until(const soti_pool *pool, const atomic_uint *value, unsigned old, int differs)
+{
+    uint64_t start = 0;
+    uint64_t quiet_since = 0;
+    for (;;) {
+        for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+            if ((atomic_load_explicit(value, memory_order_acquire) != old) == differs) {
+                return true;
+            }
+            if (!pool->may_spin) {
+                return false;
+            }
+            pause_briefly();
+        }
+        uint64_t now = soti_clock_ns();
+        start = start == 0 ? now : start;
+        if (atomic_load_explicit(&pool->is_running, memory_order_relaxed) || quiet_since == 0) {
+            quiet_since = now;
+        }
+        if (now - quiet_since > IDLE_SPIN_NS || now - start > BUSY_SPIN_NS) {
+            return false;
+        }
+        if (now - start > IDLE_SPIN_NS) {
+            sched_yield();
+        }
     }
 }
 
-/* Looks until *value differs from old (differs = 1) or equals it (differs = 0), spin_ns at most. */
-static int spin_until(const atomic_uint *value, unsigned old, int differs, uint32_t spin_ns)
+static void sleep_until_work(soti_pool *pool, unsigned seen)
 {
-    uint64_t start = 0;
-    for (;;) {
-        if ((atomic_load_explicit(value, memory_order_acquire) != old) == differs) {
-            return 1;
-        }
-        if (spin_ns == 0) {
-            return 0;
-        }
-        uint64_t now = soti_clock_ns();
-        if (start == 0) {
-            start = now;
-        } else if (now - start > spin_ns) {
-            return 0;
-        }
-        pause_briefly();
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->n_asleep, 1);
+    while (atomic_load(&pool->generation) == seen) {
+        pthread_cond_wait(&pool->has_work, &pool->mutex);
+    }
+    atomic_fetch_sub(&pool->n_asleep, 1);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void publish(soti_pool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->n_asleep) > 0) {
+        pthread_mutex_lock(&pool->mutex);
+        pthread_cond_broadcast(&pool->has_work);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+static void sleep_until_done(soti_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->caller_sleeps, 1);
+    while (atomic_load(&pool->n_pending) != 0) {
+        pthread_cond_wait(&pool->is_done, &pool->mutex);
+    }
+    atomic_store(&pool->caller_sleeps, 0);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void finish_share(soti_pool *pool)
+{
+    if (atomic_fetch_sub(&pool->n_pending, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
+        pthread_mutex_lock(&pool->mutex);
+        pthread_cond_signal(&pool->is_done);
+        pthread_mutex_unlock(&pool->mutex);
     }
 }
 
@@ -95,32 +168,16 @@ static void *worker_main(void *argument)
     unsigned seen = 0;
     fesetenv(FE_DFL_ENV); /* the creator's was inherited */
     for (;;) {
-        if (!spin_until(&pool->generation, seen, 1, pool->spin_ns)) {
-            pthread_mutex_lock(&pool->mutex);
-            while (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
-                pthread_cond_wait(&pool->has_work, &pool->mutex);
-            }
-            pthread_mutex_unlock(&pool->mutex);
+        if (!spin_until(pool, &pool->generation, seen, 1)) {
+            sleep_until_work(pool, seen);
         }
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (pool->quits) {
             return NULL;
         }
         pool->fn(pool->context, worker->i_thread, pool->n_threads);
-        if (atomic_fetch_sub_explicit(&pool->n_pending, 1, memory_order_acq_rel) == 1) {
-            pthread_mutex_lock(&pool->mutex);
-            pthread_cond_signal(&pool->is_done);
-            pthread_mutex_unlock(&pool->mutex);
-        }
+        finish_share(pool);
     }
-}
-
-static void publish(soti_pool *pool)
-{
-    pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
-    pthread_cond_broadcast(&pool->has_work);
-    pthread_mutex_unlock(&pool->mutex);
 }
 
 /* Signals are for the host's threads: workers are born with all of them blocked. */
@@ -156,9 +213,36 @@ static int start_workers(soti_pool *pool)
     return error;
 }
 
+/* Worker i to the i-th CPU of those allowed, round and round; the caller's thread is the host's and
+ * stays where it is, with CPU 0 of them left to it. */
+static sot_status pin_workers(soti_pool *pool)
+{
+    cpu_set_t allowed[CPUS_MAX / CPU_SETSIZE];
+    cpu_set_t one[CPUS_MAX / CPU_SETSIZE];
+    if (!allowed_cpus(allowed)) {
+        return soti_fail(SOT_ERR_THREAD, "the CPUs of this process are not known");
+    }
+    uint32_t cpu = CPUS_MAX - 1;
+    for (uint32_t i = 0; i < pool->n_threads; i++) {
+        do {
+            cpu = (cpu + 1) % CPUS_MAX;
+        } while (!CPU_ISSET_S(cpu, sizeof allowed, allowed));
+        if (i == 0) {
+            continue;
+        }
+        memset(one, 0, sizeof one);
+        CPU_SET_S(cpu, sizeof one, one);
+        int error = pthread_setaffinity_np(pool->workers[i - 1].thread, sizeof one, one);
+        if (error != 0) {
+            return soti_fail(SOT_ERR_THREAD, "thread %u could not be pinned to CPU %u: error %d",
+                             i + 1, cpu, error);
+        }
+    }
+    return SOT_OK;
+}
+
 sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool **out)
 {
-    (void)pin_threads;
     *out = NULL;
     uint32_t n_cpus = soti_pool_cpu_count();
     if (n_threads == 0) {
@@ -173,7 +257,7 @@ sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool 
         return SOT_ERR_MEMORY;
     }
     pool->n_threads = n_threads;
-    pool->spin_ns = n_threads <= n_cpus ? SPIN_NS : 0;
+    pool->may_spin = n_threads <= n_cpus;
     /* With default attributes these cannot fail on Linux. */
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->has_work, NULL);
@@ -184,6 +268,10 @@ sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool 
         soti_pool_free(pool);
         return soti_fail(SOT_ERR_THREAD, "thread %u of %u could not be started: error %d",
                          n_started + 2, n_threads, error);
+    }
+    if (pin_threads && pin_workers(pool) != SOT_OK) {
+        soti_pool_free(pool);
+        return SOT_ERR_THREAD;
     }
     *out = pool;
     return SOT_OK;
@@ -237,14 +325,12 @@ void soti_pool_run(soti_pool *pool, soti_pool_fn fn, void *context)
     pool->fn = fn;
     pool->context = context;
     atomic_store_explicit(&pool->n_pending, pool->n_threads - 1, memory_order_relaxed);
+    atomic_store_explicit(&pool->is_running, 1, memory_order_relaxed);
     publish(pool);
     fn(context, 0, pool->n_threads);
-    if (!spin_until(&pool->n_pending, 0, 0, pool->spin_ns)) {
-        pthread_mutex_lock(&pool->mutex);
-        while (atomic_load_explicit(&pool->n_pending, memory_order_acquire) != 0) {
-            pthread_cond_wait(&pool->is_done, &pool->mutex);
-        }
-        pthread_mutex_unlock(&pool->mutex);
+    if (!spin_until(pool, &pool->n_pending, 0, 0)) {
+        sleep_until_done(pool);
     }
+    atomic_store_explicit(&pool->is_running, 0, memory_order_relaxed);
     fesetenv(&before);
 }

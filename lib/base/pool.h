@@ -19,8 +19,9 @@ typedef void (*soti_pool_fn)(void *context, uint32_t i_thread, uint32_t n_thread
 /* CPUs this process may run on, at least 1. */
 uint32_t soti_pool_cpu_count(void);
 
-/* n_threads 0: one per CPU. At most 256. pin_threads 1: worker i stays on the i-th CPU this process
- * may run on. Returns ARGUMENT, MEMORY, THREAD. */
+/* n_threads 0: one per CPU. At most 256. pin_threads 1: thread i > 0 stays on the i-th CPU (from 0,
+ * round and round) this process may run on; thread 0 is the caller's own and is left alone.
+ * Returns ARGUMENT, MEMORY, THREAD. */
 sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool **out);
 /* One thread per CPU, or the calling one alone where no other can be had. Returns MEMORY. */
 sot_status soti_pool_create_any(soti_pool **out);

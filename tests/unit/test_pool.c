@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -40,6 +41,21 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     }
     atomic_fetch_add(&n_created, 1);
     return next(thread, attributes, start, argument);
+}
+
+/* pthread_setaffinity_np likewise. */
+static int pin_countdown = -1;
+
+typedef int (*pin_fn)(pthread_t, size_t, const cpu_set_t *);
+
+int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set)
+{
+    static pin_fn next;
+    if (next == NULL) {
+        void *symbol = dlsym(RTLD_NEXT, "pthread_setaffinity_np");
+        memcpy(&next, &symbol, sizeof next);
+    }
+    return pin_countdown >= 0 && pin_countdown-- == 0 ? EINVAL : next(thread, size, set);
 }
 
 typedef struct tally {
@@ -250,6 +266,113 @@ static void pool_shares_cover_every_item_once(void **state)
     }
 }
 
+static void remember_cpus(void *context, uint32_t i_thread, uint32_t n_threads)
+{
+    (void)n_threads;
+    cpu_set_t *sets = context;
+    sched_getaffinity(0, sizeof *sets, &sets[i_thread]);
+}
+
+/* The i-th CPU of a set, round and round. */
+static uint32_t cpu_of(const cpu_set_t *set, uint32_t i)
+{
+    uint32_t cpu = UINT32_MAX;
+    for (uint32_t n = 0; n <= i % (uint32_t)CPU_COUNT(set); n++) {
+        do {
+            cpu++;
+        } while (!CPU_ISSET(cpu, set));
+    }
+    return cpu;
+}
+
+static void check_pinned(uint32_t n_threads)
+{
+    cpu_set_t sets[8];
+    cpu_set_t before;
+    soti_pool *pool = NULL;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    assert_int_equal(soti_pool_create(n_threads, 1, &pool), SOT_OK);
+    soti_pool_run(pool, remember_cpus, sets);
+    soti_pool_free(pool);
+    assert_memory_equal(&sets[0], &before, sizeof before);
+    for (uint32_t i = 1; i < n_threads; i++) {
+        assert_int_equal(CPU_COUNT(&sets[i]), 1);
+        assert_true(CPU_ISSET(cpu_of(&before, i), &sets[i]));
+    }
+}
+
+static void pool_pinned_workers_stay_on_their_cpu_and_the_caller_is_left_alone(void **state)
+{
+    (void)state;
+    check_pinned(1);
+    check_pinned(2);
+    check_pinned(7); /* more than this machine may have */
+}
+
+static void pool_unpinned_workers_may_run_where_the_caller_may(void **state)
+{
+    (void)state;
+    cpu_set_t sets[2];
+    soti_pool *pool = NULL;
+    assert_int_equal(soti_pool_create(2, 0, &pool), SOT_OK);
+    soti_pool_run(pool, remember_cpus, sets);
+    soti_pool_free(pool);
+    assert_memory_equal(&sets[0], &sets[1], sizeof sets[0]);
+}
+
+static void pool_failing_pin_names_the_cpu(void **state)
+{
+    cpu_set_t before;
+    char text[64];
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    for (int n = 0; n < 3; n++) {
+        soti_pool *pool = (soti_pool *)state;
+        pin_countdown = n;
+        assert_int_equal(soti_pool_create(4, 1, &pool), SOT_ERR_THREAD);
+        assert_null(pool);
+        snprintf(text, sizeof text, "thread %d could not be pinned to CPU %u:", n + 2,
+                 cpu_of(&before, (uint32_t)n + 1));
+        assert_non_null(strstr(soti_fail_message(), text));
+    }
+    pin_countdown = -1;
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* 20 rests of 10 ms; workers may look for the next run for 50 us each, and a machine that measures
+ * time in ticks may count 10 times as much. */
+static void check_idle(uint32_t n_threads)
+{
+    static tally sums;
+    memset(&sums, 0, sizeof sums);
+    sums.n_threads = n_threads;
+    soti_pool *pool = NULL;
+    assert_int_equal(soti_pool_create(n_threads, 0, &pool), SOT_OK);
+    double start = cpu_seconds();
+    for (int i = 0; i < 20; i++) {
+        struct timespec rest = {0, 10000000};
+        soti_pool_run(pool, count_thread, &sums);
+        nanosleep(&rest, NULL);
+    }
+    double used = cpu_seconds() - start;
+    soti_pool_free(pool);
+    if (used > 0.05 * (n_threads - 1)) {
+        fail_msg("%u threads used %g s of 0.2 s of rest", n_threads, used);
+    }
+}
+
+static void pool_idle_workers_burn_no_cpu(void **state)
+{
+    (void)state;
+    check_idle(2);
+    check_idle(soti_pool_cpu_count() < 200 ? soti_pool_cpu_count() + 1 : 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +387,10 @@ int main(void)
         cmocka_unit_test(pool_workers_block_signals_and_caller_keeps_its_own),
         cmocka_unit_test(pool_rounding_of_the_host_is_kept_out),
         cmocka_unit_test(pool_shares_cover_every_item_once),
+        cmocka_unit_test(pool_pinned_workers_stay_on_their_cpu_and_the_caller_is_left_alone),
+        cmocka_unit_test(pool_unpinned_workers_may_run_where_the_caller_may),
+        cmocka_unit_test(pool_failing_pin_names_the_cpu),
+        cmocka_unit_test(pool_idle_workers_burn_no_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
