@@ -112,7 +112,8 @@ static sot_status reserve_pages(soti_context *context)
     return SOT_OK;
 }
 
-/* One block for all threads: each gets floats, then states, then candidates, in whole lines. */
+/* One block for all threads: each gets floats, then states, then candidates and their weights, in
+ * whole lines. */
 static sot_status reserve_scratch(soti_context *context)
 {
     const soti_shape *shape = &context->shape;
@@ -129,7 +130,8 @@ static sot_status reserve_scratch(soti_context *context)
                          shape->d_head);
     }
     size_t n_query_floats = padded(n_floats);
-    n_floats = 2 * n_query_floats + n_tiles + n_scores + 2 * n_states + n_candidates;
+    size_t n_weights = padded((size_t)shape->n_vocab * (sizeof(double) / sizeof(float)));
+    n_floats = 2 * n_query_floats + n_tiles + n_scores + 2 * n_states + n_candidates + n_weights;
     context->scratch = reserve(context, n_threads, 1, sizeof *context->scratch);
     float *next = reserve(context, n_threads, n_floats, sizeof(float));
     if (context->is_short) {
@@ -145,6 +147,7 @@ static sot_status reserve_scratch(soti_context *context)
         scratch->states = (void *)states;
         scratch->totals = (void *)(states + n_states);
         scratch->candidates = (void *)(states + 2 * n_states);
+        scratch->weights = (void *)(states + 2 * n_states + n_candidates);
         next += n_floats;
     }
     return SOT_OK;

@@ -65,6 +65,7 @@ typedef struct soti_cpu_scratch {
     soti_softmax *states;           /* (n_queries) of one segment */
     soti_softmax *totals;           /* (n_queries) of the segments so far */
     soti_cpu_candidate *candidates; /* (n_vocab) */
+    double *weights;                /* (n_vocab) of the candidates */
 } soti_cpu_scratch;
 
 struct soti_context {
@@ -166,8 +167,9 @@ void soti_cpu_rope_turn(const soti_context *context, uint32_t position, uint32_t
 /* cpu_pick.c */
 sot_status soti_cpu_pick(soti_context *context, const soti_pick *picks, uint32_t n_picks,
                          int32_t *tokens);
-/* The choice itself: logits (n_vocab) are left as they are. False: no logit is finite. */
+/* The choice itself: logits (n_vocab) are left as they are; candidates and weights (n_vocab) are
+ * room to work in. False: no logit is finite. */
 int soti_cpu_pick_one(const float *logits, uint32_t n_vocab, const soti_pick *pick,
-                      soti_cpu_candidate *candidates, int32_t *token);
+                      soti_cpu_candidate *candidates, double *weights, int32_t *token);
 
 #endif

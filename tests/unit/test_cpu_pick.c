@@ -23,10 +23,11 @@ static const soti_pick greedy = {.temperature = 0, .top_p = 1, .repetition_penal
 static int32_t pick_one(const float *logits, uint32_t n_vocab, const soti_pick *pick)
 {
     static soti_cpu_candidate candidates[VOCAB_MAX];
+    static double weights[VOCAB_MAX];
     float before[VOCAB_MAX];
     int32_t token = -1;
     memcpy(before, logits, n_vocab * sizeof *logits);
-    assert_true(soti_cpu_pick_one(logits, n_vocab, pick, candidates, &token));
+    assert_true(soti_cpu_pick_one(logits, n_vocab, pick, candidates, weights, &token));
     assert_memory_equal(before, logits, n_vocab * sizeof *logits);
     assert_true(token >= 0 && (uint32_t)token < n_vocab);
     return token;
@@ -43,6 +44,24 @@ static void pick_greedy_equal_logits_take_the_lowest_id(void **state)
     assert_int_equal(pick_one(single, 1, &greedy), 0);
 }
 
+/* Every place of the largest, in rows around the width of the scan. */
+static void pick_greedy_finds_the_largest_wherever_it_is(void **state)
+{
+    (void)state;
+    float logits[40];
+    for (uint32_t n = 1; n <= 40; n++) {
+        for (uint32_t place = 0; place < n; place++) {
+            for (uint32_t i = 0; i < n; i++) {
+                logits[i] = i % 3 == 1 ? NAN : i % 7 == 2 ? INFINITY : -2e38f + (float)i;
+            }
+            logits[place] = -1.5f;
+            assert_int_equal(pick_one(logits, n, &greedy), place);
+            logits[n - 1] = -1.5f; /* an equal one behind it */
+            assert_int_equal(pick_one(logits, n, &greedy), place);
+        }
+    }
+}
+
 static void pick_numbers_that_are_not_finite_never_win(void **state)
 {
     (void)state;
@@ -55,9 +74,10 @@ static void pick_numbers_that_are_not_finite_never_win(void **state)
         assert_true(token == 2 || token == 4);
     }
     soti_cpu_candidate candidates[3];
+    double weights[3];
     int32_t token = -1;
     float none[] = {NAN, INFINITY, -INFINITY};
-    assert_false(soti_cpu_pick_one(none, 3, &greedy, candidates, &token));
+    assert_false(soti_cpu_pick_one(none, 3, &greedy, candidates, weights, &token));
     assert_int_equal(token, -1);
 }
 
@@ -321,6 +341,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pick_greedy_equal_logits_take_the_lowest_id),
+        cmocka_unit_test(pick_greedy_finds_the_largest_wherever_it_is),
         cmocka_unit_test(pick_numbers_that_are_not_finite_never_win),
         cmocka_unit_test(pick_penalty_counts_repeated_ids_once),
         cmocka_unit_test(pick_draws_follow_the_probabilities),
