@@ -16,8 +16,7 @@ typedef struct measurement {
     soti_sequence *shared;     /* what the sequences are forked from, or NULL */
     soti_sequence **sequences; /* (n_sequences) */
     soti_work *work;           /* (n_sequences) */
-    int32_t *tokens;           /* (n_tokens) any ids; sequence i feeds those from the i-th on */
-    uint32_t n_tokens;
+    int32_t *tokens;           /* any ids; sequence i feeds those from the i-th on */
 } measurement;
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise)
@@ -188,12 +187,12 @@ static sot_status make_tokens(measurement *measured)
 {
     uint32_t n_vocab = measured->session->model->checkpoint.shape.n_vocab;
     uint32_t n_first_page = SOTI_PAGE_TOKENS; /* which set_up computes, whatever n_new is */
-    measured->n_tokens = measured->params.n_new + measured->params.n_sequences + n_first_page;
-    measured->tokens = soti_alloc(measured->n_tokens, sizeof *measured->tokens);
+    uint32_t n_tokens = measured->params.n_new + measured->params.n_sequences + n_first_page;
+    measured->tokens = soti_alloc(n_tokens, sizeof *measured->tokens);
     if (measured->tokens == NULL) {
         return SOT_ERR_MEMORY;
     }
-    for (uint32_t i = 0; i < measured->n_tokens; i++) {
+    for (uint32_t i = 0; i < n_tokens; i++) {
         measured->tokens[i] = (int32_t)((uint64_t)i * 7919 % n_vocab);
     }
     return SOT_OK;

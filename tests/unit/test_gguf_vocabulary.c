@@ -51,6 +51,19 @@ static void vocabulary_pieces_are_read_in_order(void **state)
     soti_checkpoint_close(&checkpoint);
 }
 
+static void vocabulary_unknown_surface_is_read_where_it_is_stated(void **state)
+{
+    (void)state;
+    assert_null(opened()->unk_surface); /* the library's own */
+    soti_checkpoint_close(&checkpoint);
+    image_set_text(&image, "sot.unknown_surface", "[?]");
+    assert_string_equal(opened()->unk_surface, "[?]");
+    soti_checkpoint_close(&checkpoint);
+    check_every_allocation(path_of("tiny.gguf"));
+    image_set_number(&image, "sot.unknown_surface", U32, 7);
+    check_refused(image_write(&image), SOT_ERR_FORMAT, "sot.unknown_surface", NULL);
+}
+
 static void vocabulary_rows_without_token_become_control_pieces(void **state)
 {
     (void)state;
@@ -177,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(vocabulary_pieces_are_read_in_order, begin_image),
+        cmocka_unit_test_setup(vocabulary_unknown_surface_is_read_where_it_is_stated, begin_image),
         cmocka_unit_test_setup(vocabulary_rows_without_token_become_control_pieces, begin_image),
         cmocka_unit_test_setup(vocabulary_options_are_read, begin_image),
         cmocka_unit_test_setup(vocabulary_size_without_key_is_the_number_of_tokens, begin_image),
