@@ -30,11 +30,6 @@ INLINE __m128 sum_four(__m256 a, __m256 b, __m256 c, __m256 d)
     return _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
 }
 
-INLINE __m256 load_tail(const uint16_t *in, size_t n)
-{
-    return n < LANES ? load_some_halves(in, n) : load_halves(in);
-}
-
 /* The first n of four. */
 INLINE void store_some(float *to, __m128 four, size_t n)
 {

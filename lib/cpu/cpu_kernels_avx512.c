@@ -202,13 +202,11 @@ const soti_cpu_kernels soti_cpu_kernels_amx = {
     .isa = "amx",
     .pack = soti_cpu_amx_pack,
     .product = soti_cpu_amx_product,
-    .scores = scores,
     .norm = norm,
     .swiglu = swiglu,
     .widen = widen,
     .narrow = narrow,
-    .page_softmax = page_softmax,
-    .page_values = page_values,
+    .attention = &soti_cpu_attention_avx512,
 };
 
 #endif
