@@ -17,11 +17,6 @@
 #include "sot/interrupt.h"
 #include "sot/text.h"
 
-/* Bytes that the first probe of the read bandwidth and the later ones read. */
-#define FIRST_PROBE_BYTES ((size_t)4 << 30)
-#define LATER_PROBE_BYTES ((size_t)1 << 30)
-#define QUICK_PROBE_BYTES ((size_t)1 << 29)
-
 #define QUICK_REPLAY_NS 10e9 /* a replay that takes longer is no part of --quick */
 
 struct bench {
@@ -31,18 +26,6 @@ struct bench {
     sot_model *model;
     FILE *json;
 };
-
-static void probe(struct bench *bench, size_t most_bytes)
-{
-    progress_say("reading memory");
-    limits_probe(&bench->findings.limits, bench->options.quick ? QUICK_PROBE_BYTES : most_bytes);
-    limits_probe_rates(&bench->findings.limits);
-}
-
-static void probe_between(void *user)
-{
-    probe(user, LATER_PROBE_BYTES);
-}
 
 /* Which instruction set and how many threads the library will use is known once there is a session;
  * it need not be one on the model that is to be measured. */
@@ -136,16 +119,16 @@ static int measure(struct bench *bench)
     if (code >= 0)
         return code;
     limits_begin(&findings->limits, findings->isa, findings->n_threads, options->pin);
-    probe(bench, FIRST_PROBE_BYTES);
+    limits_probe(&findings->limits, options->quick ? LIMITS_QUICK_PROBE : LIMITS_LONG_PROBE);
     if (options->cases & (CASE_LOAD | CASE_PREFILL | CASE_DECODE | CASE_ATTENTION))
         code = passes_measure(&findings->passes, bench->model, &bench->session, options,
-                              probe_between, bench);
+                              &findings->limits);
     if (code < 0 && options->cases & CASE_TOKENIZER)
         code = token_speed_measure(&findings->tokens, bench->model,
                                    options->quick ? 1 << 18 : 1 << 20, options->repeats);
     if (code < 0 && options->cases & CASE_REPLAY && replay_fits(findings))
         code = replay_measure(&findings->replay, bench->model, &bench->session, options,
-                              probe_between, bench);
+                              &findings->limits);
     return code;
 }
 

@@ -129,6 +129,8 @@ static json_t *case_json(const struct findings *findings, const struct pass_case
     json_object_set_new(object, "share_of_flops",
                         ratio(cost.flops / seconds, findings->limits.flops));
     json_object_set_new(object, "share_of_floor", ratio(cost.floor_s, seconds));
+    json_object_set_new(object, "nearby_read_bytes_per_s",
+                        json_real(pass_case_bandwidth(pass, &findings->limits)));
     return object;
 }
 

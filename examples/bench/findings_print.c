@@ -66,8 +66,10 @@ static void print_model(const struct findings *findings)
     const sot_model_info *info = &findings->info;
     printf("%-10s ", "model");
     print_clean(findings->options->model);
-    printf(", %.2f billion parameters, %.2f GB a pass\n", (double)info->n_parameters / 1e9,
-           (double)info->weight_bytes / 1e9);
+    int is_large = info->n_parameters >= 100000000;
+    printf(", %.2f %s parameters, %.*f GB a pass\n",
+           (double)info->n_parameters / (is_large ? 1e9 : 1e6), is_large ? "billion" : "million",
+           is_large ? 2 : 4, (double)info->weight_bytes / 1e9);
     if (!(findings->options->cases & CASE_LOAD))
         return;
     printf("%-10s %.2f s%s", "loading", (double)findings->load_ns / 1e9,

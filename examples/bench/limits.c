@@ -13,12 +13,13 @@
 #include "../sot/interrupt.h"
 #include "../sot/text.h"
 #include "machine.h"
+#include "progress.h"
 
 enum {
     TRIALS = 2, /* passes of each pattern, the better one counts */
     PASSES = 5,
-    RATE_TRIALS = 5,
-    RATE_NS = 60 * 1000 * 1000,
+    RATE_TRIALS = 3,
+    RATE_NS = 20 * 1000 * 1000,
     HUGE_PAGE = 2 * 1024 * 1024,
     MOST_ROUNDS = TRIALS * MOST_PATTERNS
 };
@@ -147,7 +148,7 @@ void limits_begin(struct limits *limits, const char *isa, unsigned n_threads, in
     limits->fp32_isa = limits->fp32_loop->isa;
 }
 
-void limits_probe_rates(struct limits *limits)
+static void measure_rates(struct limits *limits)
 {
     double fp32 = measure_rate(limits, limits->fp32_loop);
     limits->fp32 = fp32 > limits->fp32 ? fp32 : limits->fp32;
@@ -223,25 +224,28 @@ static void measure_reading(struct limits *limits, struct team *team)
         limits->most_bytes = bytes;
 }
 
-int limits_probe(struct limits *limits, size_t most_bytes)
+void limits_probe(struct limits *limits, size_t most_bytes)
 {
     struct team team = {.n_threads = limits->n_threads, .pin = limits->pin};
+    if (interrupt_seen())
+        return;
+    progress_say("reading memory, multiplying");
+    measure_rates(limits);
     uint64_t available = memory_available();
     if (available && most_bytes > available / 4)
         most_bytes = available / 4;
     team.part_bytes = most_bytes / limits->n_threads / HUGE_PAGE * HUGE_PAGE;
     size_t bytes = team.part_bytes * limits->n_threads;
-    if (bytes == 0 || interrupt_seen())
-        return 0;
+    if (bytes == 0)
+        return;
     uint8_t *block =
         mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
-        return 0;
+        return;
     madvise(block, bytes + HUGE_PAGE, MADV_HUGEPAGE); /* a hint */
     team.data = block + (HUGE_PAGE - (uintptr_t)block % HUGE_PAGE) % HUGE_PAGE;
     measure_reading(limits, &team);
     munmap(block, bytes + HUGE_PAGE);
-    return 1;
 }
 
 static double median_copy(const double *values, size_t n)

@@ -48,11 +48,16 @@ struct limits {
 
 /* isa is the one that the session uses. */
 void limits_begin(struct limits *limits, const char *isa, unsigned n_threads, int pin);
-/* Measures the products' rates; of several times the best counts. */
-void limits_probe_rates(struct limits *limits);
-/* Measures the read bandwidth, at most so many bytes; again and again during a run, because it
- * drifts where others use the machine. Returns 0 where there is no memory for it. */
-int limits_probe(struct limits *limits, size_t most_bytes);
+/* Bytes that a probe reads: the first one of a run, one of --quick, and one between cases. All are
+ * many times as much as caches hold. */
+#define LIMITS_LONG_PROBE  ((size_t)4 << 30)
+#define LIMITS_QUICK_PROBE ((size_t)1 << 30)
+#define LIMITS_SHORT_PROBE ((size_t)1 << 28)
+
+/* Measures the read bandwidth, of which the median of all probes counts, and the products' rates,
+ * of which the best. Again and again during a run, because both drift where others use the machine.
+ * At most a quarter of the free memory is read; nothing is measured where there is none. */
+void limits_probe(struct limits *limits, size_t most_bytes);
 void limits_free(struct limits *limits);
 
 double limits_bandwidth(const struct limits *limits); /* bytes/s, median of all passes; 0: none */

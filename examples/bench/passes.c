@@ -102,26 +102,23 @@ static sot_status measure_case(struct pass_case *pass, sot_session *session, uin
 }
 
 static sot_status measure_cases(struct passes *passes, sot_session *session,
-                                const struct bench_options *options, void (*between)(void *user),
-                                void *user)
+                                const struct bench_options *options, struct limits *limits)
 {
-    unsigned group = 0;
     for (size_t i = 0; i < passes->n_cases; i++) {
         struct pass_case *pass = &passes->cases[i];
         if (pass->why_not)
             continue;
-        if (pass->group != group)
-            between(user);
-        group = pass->group;
+        limits_probe(limits, LIMITS_SHORT_PROBE);
+        pass->n_probes_before = limits->n_probes;
         progress_say("case %zu of %zu: %s, %u x %u tokens behind %u", i + 1, passes->n_cases,
-                     case_name(group), pass->n_sequences, pass->n_new, pass->n_past);
+                     case_name(pass->group), pass->n_sequences, pass->n_new, pass->n_past);
         if (interrupt_seen())
             return SOT_ERR_CANCELLED;
         sot_status status = measure_case(pass, session, options->repeats);
         if (status != SOT_OK)
             return status;
     }
-    between(user);
+    limits_probe(limits, LIMITS_SHORT_PROBE);
     return SOT_OK;
 }
 
@@ -138,7 +135,7 @@ static sot_status measure_first(struct passes *passes, sot_session *session, uin
 }
 
 int passes_measure(struct passes *passes, sot_model *model, const sot_session_params *base,
-                   const struct bench_options *options, void (*between)(void *user), void *user)
+                   const struct bench_options *options, struct limits *limits)
 {
     sot_session_params params = *base;
     sot_session *session;
@@ -166,12 +163,20 @@ int passes_measure(struct passes *passes, sot_model *model, const sot_session_pa
     interrupt_session(session);
     status = measure_first(passes, session, info.n_vocab);
     if (status == SOT_OK)
-        status = measure_cases(passes, session, options, between, user);
+        status = measure_cases(passes, session, options, limits);
     interrupt_session(NULL);
     sot_session_free(session);
     if (status == SOT_ERR_CANCELLED && interrupt_seen())
         return EXIT_INTERRUPTED;
     return status == SOT_OK ? -1 : exit_code_of(status);
+}
+
+double pass_case_bandwidth(const struct pass_case *pass, const struct limits *limits)
+{
+    size_t before = pass->n_probes_before;
+    if (before == 0 || before >= limits->n_probes)
+        return limits_bandwidth(limits);
+    return (limits->probes[before - 1] + limits->probes[before]) / 2;
 }
 
 struct cost pass_case_cost(const struct passes *passes, const struct pass_case *pass,

@@ -14,6 +14,7 @@ struct pass_case {
     uint64_t *times_ns; /* (n_times) of the counted runs */
     size_t n_times;     /* 0: not measured */
     const char *why_not;
+    size_t n_probes_before; /* of the read bandwidth, up to now */
 };
 
 struct passes {
@@ -25,14 +26,19 @@ struct passes {
     uint64_t first_ns;      /* its first decode step, nothing being in caches or mapped yet */
 };
 
-/* Measures; what was measured stays in *passes in any case. between is called before each group and
- * after the last. Returns -1, or an exit code after having said what is wrong. */
+/* Measures, with a probe of the read bandwidth before each case and behind the last; what was
+ * measured stays in *passes in any case. Returns -1, or an exit code after having said what is
+ * wrong.
+ */
 int passes_measure(struct passes *passes, sot_model *model, const sot_session_params *params,
-                   const struct bench_options *options, void (*between)(void *user), void *user);
+                   const struct bench_options *options, struct limits *limits);
 void passes_free(struct passes *passes);
 
 /* What a case costs at least. */
 struct cost pass_case_cost(const struct passes *passes, const struct pass_case *pass,
                            const struct cost_model *model, const struct limits *limits);
+
+/* The read bandwidth just before and after a case, bytes/s. */
+double pass_case_bandwidth(const struct pass_case *pass, const struct limits *limits);
 
 #endif

@@ -299,7 +299,7 @@ static sot_status warm_up(sot_model *model, const sot_session_params *params)
     return status;
 }
 
-static int run_all(struct run *run, size_t n_runs, void (*between)(void *user), void *user)
+static int run_all(struct run *run, size_t n_runs, struct limits *limits)
 {
     int code = -1;
     for (; run->i_run < n_runs && code < 0; run->i_run++) {
@@ -310,14 +310,14 @@ static int run_all(struct run *run, size_t n_runs, void (*between)(void *user), 
             code = in_session(run, 1, ask_sot);
         if (code < 0) {
             run->replay->n_runs = run->i_run + 1;
-            between(user);
+            limits_probe(limits, LIMITS_SHORT_PROBE);
         }
     }
     return code;
 }
 
 int replay_measure(struct replay *replay, sot_model *model, const sot_session_params *params,
-                   const struct bench_options *options, void (*between)(void *user), void *user)
+                   const struct bench_options *options, struct limits *limits)
 {
     struct run run = {.replay = replay, .model = model, .session_params = *params};
     sot_model_info info = SOT_MODEL_INFO_INIT;
@@ -335,7 +335,7 @@ int replay_measure(struct replay *replay, sot_model *model, const sot_session_pa
         code = failed(status);
     } else {
         fit_session(&run);
-        code = run_all(&run, options->replay_repeats, between, user);
+        code = run_all(&run, options->replay_repeats, limits);
     }
     stand_in_free(&run.stand_in);
     for (size_t i = 0; i < 2; i++)

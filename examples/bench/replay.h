@@ -38,9 +38,10 @@ struct replay {
     const char *why_not; /* it was left out */
 };
 
-/* Returns -1, or an exit code after having said what is wrong. between is called after each run. */
+/* Returns -1, or an exit code after having said what is wrong. The read bandwidth is probed after
+ * each run. */
 int replay_measure(struct replay *replay, sot_model *model, const sot_session_params *params,
-                   const struct bench_options *options, void (*between)(void *user), void *user);
+                   const struct bench_options *options, struct limits *limits);
 void replay_free(struct replay *replay);
 
 /* Latencies of all runs' medians, ns. */

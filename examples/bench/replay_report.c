@@ -102,6 +102,18 @@ struct cost replay_phase_cost(const struct replay *replay, unsigned i_phase,
     return text_cost(phase, replay->n_chunk, model, bandwidth, limits->flops);
 }
 
+/* The speed-up of an engine whose every pass takes as long as the machine's limits make it. */
+static double floor_speedup(const struct findings *findings, unsigned skeleton, unsigned expand)
+{
+    const unsigned phases[] = {PHASE_NORMAL, skeleton, expand};
+    double floors[3];
+    for (size_t i = 0; i < 3; i++)
+        floors[i] =
+            replay_phase_cost(&findings->replay, phases[i], &findings->costs, &findings->limits)
+                .floor_s;
+    return floors[1] + floors[2] > 0 ? floors[0] / (floors[1] + floors[2]) : 0;
+}
+
 /* ---- The table ---------------------------------------------------------------------------------
  */
 
@@ -171,6 +183,9 @@ void replay_print(const struct findings *findings)
            summary.first_speedup, summary.later_speedup, summary.bound,
            100 * summary.first_speedup / summary.bound,
            100 * summary.later_speedup / summary.bound);
+    printf("           with every pass at its floor they would be %.2f and %.2f\n",
+           floor_speedup(findings, PHASE_SKELETON, PHASE_EXPAND),
+           floor_speedup(findings, PHASE_LATER_SKELETON, PHASE_LATER_EXPAND));
     print_memory(findings);
 }
 
@@ -242,6 +257,11 @@ json_t *replay_json(const struct findings *findings)
                         json_real(summary.first_speedup / summary.bound));
     json_object_set_new(object, "later_share_of_bound",
                         json_real(summary.later_speedup / summary.bound));
+    json_object_set_new(object, "first_floor_speedup",
+                        json_real(floor_speedup(findings, PHASE_SKELETON, PHASE_EXPAND)));
+    json_object_set_new(
+        object, "later_floor_speedup",
+        json_real(floor_speedup(findings, PHASE_LATER_SKELETON, PHASE_LATER_EXPAND)));
     json_object_set_new(object, "weight_bytes", json_number(2 * findings->info.n_parameters));
     json_object_set_new(object, "memory_normal", memory_json(replay, 0));
     json_object_set_new(object, "memory_sot", memory_json(replay, 1));

@@ -166,6 +166,21 @@ class QuickRun(unittest.TestCase):
             self.assertEqual(case["bytes"], size, case)
             self.assertEqual(case["flops"], operations, case)
 
+    def test_replay_is_counted_pass_by_pass(self):
+        # The normal answer: its prompt, whose last row gives the first token, then single steps.
+        size, operations = expected_cost(1, 13, 0, 0)
+        for position in range(13, 13 + 377):
+            step = expected_cost(1, 1, position, 0)
+            size, operations = size + step[0], operations + step[1]
+        self.assertEqual(self.found["replay"]["normal"]["bytes"], size)
+        self.assertEqual(self.found["replay"]["normal"]["flops"], operations)
+        # Expansions: no step reads less than the weights, none more than six points' own positions.
+        expansions = self.found["replay"]["first_expansions"]
+        steps = 98 + 2
+        self.assertGreater(expansions["bytes"], steps * 2 * weights(False))
+        self.assertLess(expansions["bytes"],
+                        steps * expected_cost(6, 1, 88 + 21 + 99, 88)[0] + 220 * (2 + 4) * 2 * D)
+
     def test_shares_follow_from_times_and_limits(self):
         limits = self.found["limits"]
         for case in self.found["passes"]:
@@ -208,6 +223,10 @@ class QuickRun(unittest.TestCase):
         self.assertAlmostEqual(replay["bound"], lengths["normal"] /
                                (lengths["skeleton"] + max(lengths["points"])))
         for which in ("first", "later"):
+            phases = [replay[f"{which}_{stage}"]["floor_ns"] for stage in ("skeleton",
+                                                                           "expansions")]
+            self.assertAlmostEqual(replay[f"{which}_floor_speedup"],
+                                   replay["normal"]["floor_ns"] / sum(phases))
             self.assertAlmostEqual(replay[f"{which}_speedup"],
                                    replay["normal_ns"] / replay[f"{which}_ns"])
             self.assertAlmostEqual(replay[f"{which}_share_of_bound"],
@@ -322,7 +341,6 @@ class WriteGguf(unittest.TestCase):
 
 class Interrupts(unittest.TestCase):
     def interrupted(self, wait_for, *arguments):
-        """Runs on a terminal's stand-in that is none: progress is seen by time alone."""
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "results.json")
             with subprocess.Popen([PROGRAM, *arguments, "--json", path], stdout=subprocess.PIPE,
@@ -339,14 +357,14 @@ class Interrupts(unittest.TestCase):
 
     def test_interrupt_while_measuring_prints_what_there_is(self):
         def wait(process):
-            # The prompt cases begin once some CPU time went into limits; they take much longer.
+            # By then it is past loading, and a case of 10000 runs is not over.
             try:
-                process.wait(12)
+                process.wait(6)
             except subprocess.TimeoutExpired:
                 pass
 
-        printed, written = self.interrupted(wait, "-m", SLOW, "--repeats", "10000", "--threads",
-                                            "1", "--cases", "prefill")
+        printed, written = self.interrupted(wait, "--quick", "-m", SLOW, "--repeats", "10000",
+                                            "--threads", "1", "--cases", "prefill")
         found = json.loads(written)
         self.assertTrue(found["interrupted"])
         self.assertIn("reading", printed)
