@@ -1,6 +1,5 @@
-/* Every instruction set's inner loops of attention against double precision, with exact array ends
- * (for the address sanitizer) and pages at addresses that are even and no more; and CK-1, bit for
- * bit: a query in a block of any size gets what it gets alone. */
+/* Every instruction set's inner loops of attention against double precision, with arrays that
+ * end where memory does and pages at addresses that are even and no more; and CK-1, bit for bit: a query in a block of any size gets what it gets alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,7 @@
 #include "base/half.h"
 #include "base/random.h"
 #include "cpu/cpu_isa.h"
+#include "guarded_memory.h"
 
 enum { GAP = 3 }; /* floats between two rows of scores, which nobody may touch */
 

@@ -1,5 +1,5 @@
-/* Every instruction set's kernels against double precision, with exact array ends (for the address
- * sanitizer) and weights at addresses that are even and no more; and CK-1, bit for bit. */
+/* Every instruction set's kernels against double precision, with arrays that end where memory
+ * does and weights at addresses that are even and no more; and CK-1, bit for bit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@
 #include "base/half.h"
 #include "base/random.h"
 #include "cpu/cpu_isa.h"
+#include "guarded_memory.h"
 
 /* Around the register (8, 16), the portable chunk (256), and a long sum. */
 static const size_t lengths[] = {1,  2,  7,  8,   9,   15,  16,  17,   31,
