@@ -61,7 +61,7 @@ for stage in $stages; do
             continue
         fi
         sh tests/arm64_root.sh build-arm64/root
-        build_and_test release build-arm64 --toolchain tests/arm64.cmake -- -LE 'abi|layout|e2e' \
+        build_and_test release build-arm64 --toolchain tests/arm64.cmake -- \
             -E 'points_golden|batched_points|allocation_failure|tokenizer_encode'
         ;;
     tsan) build_and_test tsan build-tsan -- -R 'pool|threads|session|backend|sot_command' ;;

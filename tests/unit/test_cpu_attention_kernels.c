@@ -1,5 +1,6 @@
-/* Every instruction set's inner loops of attention against double precision, with arrays that
- * end where memory does and pages at addresses that are even and no more; and CK-1, bit for bit: a query in a block of any size gets what it gets alone. */
+/* Every instruction set's inner loops of attention against double precision, with arrays that end
+ * where memory does and pages at addresses that are even and no more; and CK-1, bit for bit: a
+ * query in a block of any size gets what it gets alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
