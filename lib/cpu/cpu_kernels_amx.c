@@ -256,6 +256,7 @@ INLINE bool convert_row(const uint16_t *w, const uint16_t *ahead, uint16_t *to,
     const __m512i top_bits = _mm512_set1_epi16((short)0xFFF8);    /* of FP16, those of hi */
     const __m512i limit = _mm512_set1_epi16((short)(2 * 0x4BFC)); /* 15.96875, without its sign */
     __m512i largest = _mm512_setzero_si512();
+    __asm__("" : "+r"(ahead)); /* one pointer, not an offset from w for every step */
     for (size_t t = 0; t < n_steps; t++) {
         __mmask32 mask = t + 1 < n_steps ? ~(__mmask32)0 : last;
         __m512i halves = _mm512_maskz_loadu_epi16(mask, w + t * STEP);

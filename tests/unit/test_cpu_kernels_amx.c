@@ -1,5 +1,7 @@
 /* cpu_kernels_amx.c over emulated tiles (amx_emulated.h): its own source, not what the library was
- * built from, so that its logic is proved on machines without AMX. Needs AVX-512. */
+ * built from, so that its logic is proved on machines without AMX. Needs AVX-512. On a machine with
+ * AMX the library's own kernels must give the same bits.
+ * Usage: test_cpu_kernels_amx [PATTERN]     only tests whose names match, as "emulated_*" */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "base/fail.h"
 #include "base/half.h"
 #include "base/random.h"
 
@@ -21,6 +24,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "cpu/cpu_isa.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(                                                                      \
@@ -589,6 +594,43 @@ static void product_does_not_depend_on_the_hosts_mxcsr(void **state)
     free_matrices(&m);
 }
 
+/* Real tiles, where there are any, and emulated ones: the same bits, whatever the operands. */
+static void product_by_the_machine_is_the_emulated_one(void **state)
+{
+    (void)state;
+    const soti_cpu_kernels *kernels;
+    if (soti_cpu_isa_select("amx", &kernels) != SOT_OK) {
+        print_message("skipped: %s\n", soti_fail_message());
+        skip();
+    }
+    static const size_t shapes[][3] = {{1, 1, 1},     {16, 32, 16},  {33, 300, 17},
+                                       {70, 129, 40}, {32, 640, 33}, {20, 260, 150}};
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        matrices m = random_matrices(shapes[s][0], shapes[s][1], shapes[s][2]);
+        m.w[m.n_in / 2] = 0x0001;                              /* subnormal */
+        m.w[(m.n_out - 1) * m.n_in] = s % 2 ? 0x5000 : 0x3C00; /* large or not */
+        m.x[(m.n_rows - 1) * m.n_in] = s == 4 ? INFINITY : 0x1p-130f;
+        multiply_matrices(&m);
+        float *packed = aligned_alloc(64, packed_bytes(m.n_rows, m.n_in));
+        float *expected = pack(m.x, m.n_in, m.n_rows, m.n_in);
+        memset(packed, 0xFF, packed_bytes(m.n_rows, m.n_in));
+        kernels->pack(m.x, m.n_in, m.n_rows, m.n_in, packed);
+        assert_memory_equal(packed, expected, packed_bytes(m.n_rows, m.n_in));
+        float *out = malloc(m.n_rows * m.n_out * sizeof *out);
+        kernels->product(m.w, m.n_out, m.n_in, packed, m.n_rows, out, m.n_out);
+        for (size_t i = 0; i < m.n_rows * m.n_out; i++) {
+            if (isnan(m.out[i]) ? !isnan(out[i]) : memcmp(&m.out[i], &out[i], sizeof *out) != 0) {
+                fail_msg("%zu outputs of %zu, %zu rows: result %zu is %a, emulated %a", m.n_out,
+                         m.n_in, m.n_rows, i, (double)out[i], (double)m.out[i]);
+            }
+        }
+        free(packed);
+        free(expected);
+        free(out);
+        free_matrices(&m);
+    }
+}
+
 static uint16_t finite_half(uint32_t word)
 {
     return (uint16_t)((word & 0x7C00) == 0x7C00 ? word & 0xFBFF : word);
@@ -681,7 +723,7 @@ static void emulated_product_multiplies_matrices(void **state)
     emulated.n_faults = 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(emulated_halves_are_rounded_once),
@@ -700,7 +742,11 @@ int main(void)
         cmocka_unit_test(product_tiny_values_are_not_flushed),
         cmocka_unit_test(product_reads_nothing_outside_its_arrays),
         cmocka_unit_test(product_does_not_depend_on_the_hosts_mxcsr),
+        cmocka_unit_test(product_by_the_machine_is_the_emulated_one),
     };
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
