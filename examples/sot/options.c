@@ -61,7 +61,7 @@ static const struct option_row rows[] = {
     {"ctx", 0, COUNT, COMMAND_ASK, AT(session.n_ctx), 1, COUNT_MOST, "N",
      "tokens of a prompt and its text\n(default: the model's, at most 4096)"},
     {"isa", 0, TEXT, COMMAND_ASK, AT(session.isa), 0, 0, "NAME",
-     "instruction set: auto (default), amx, avx512, avx2, portable"},
+     "instruction set: auto (default), amx, avx512, avx2, neon, portable"},
     {"json", 0, FLAG, COMMAND_ASK | COMMAND_INFO, AT(json), 0, 0, NULL, "print one JSON object"},
     {"stats", 0, FLAG, COMMAND_ASK, AT(stats), 0, 0, NULL, "print statistics to standard error"},
     {"quiet", 'q', FLAG, COMMAND_ASK, AT(quiet), 0, 0, NULL, "no live view and no warnings"},
