@@ -3,6 +3,7 @@
  * registers are busy at once. Tails are loaded under a mask and take the same path as full
  * registers. */
 #include "cpu/cpu_kernels.h"
+#include "cpu/cpu_panels.h"
 
 #if defined(__x86_64__)
 
@@ -11,23 +12,18 @@
 #include "cpu/cpu_lanes_avx2.h"
 
 enum {
-    ROWS = 4, /* rows of one block of a product */
-    OUTS = 4  /* weight rows */
+    ROWS = 4,        /* rows of one block of a product, at most */
+    OUTS = 3,        /* weight rows */
+    LINE_VALUES = 32 /* FP16 values in a cache line */
 };
 
-/* Into L2. An address behind the matrix does no harm: a fetch never faults. */
-INLINE void fetch(const uint16_t *w)
+/* n_rows and n_out are constants where this is called, so the sums stay in registers. */
+INLINE void product_block(const soti_block *block, const int n_rows, const int n_out)
 {
-    _mm_prefetch((const char *)w, _MM_HINT_T1);
-}
-
-/* n_rows, n_out and fetches are constants where this is called, so the sums stay in registers.
- * fetches: the weights come from memory, so those of the next block are asked for while this one is
- * at work. */
-INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t x_stride,
-                          float *out, size_t out_stride, const int n_rows, const int n_out,
-                          const int fetches)
-{
+    const uint16_t *w = block->w;
+    const float *x = block->x;
+    size_t n_in = block->n_in;
+    size_t x_stride = block->x_stride;
     __m256 sums[ROWS][OUTS];
     UNROLL
     for (int r = 0; r < n_rows; r++) {
@@ -42,8 +38,10 @@ INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t
         UNROLL
         for (int i = 0; i < n_out; i++) {
             weights[i] = load_halves(w + (size_t)i * n_in + k);
-            if (fetches) {
-                fetch(w + (size_t)(i + n_out) * n_in + k);
+        }
+        if (k % LINE_VALUES == 0) {
+            for (size_t i = 0; i < block->n_next; i++) {
+                _mm_prefetch((const char *)(block->next + i * n_in + k), _MM_HINT_T1);
             }
         }
         UNROLL
@@ -72,61 +70,44 @@ INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t
     for (int r = 0; r < n_rows; r++) {
         UNROLL
         for (int i = 0; i < n_out; i++) {
-            out[(size_t)r * out_stride + (size_t)i] = sum_lanes(sums[r][i]);
+            block->out[(size_t)r * block->out_stride + (size_t)i] = sum_lanes(sums[r][i]);
         }
     }
 }
 
-/* n_rows rows against all n_out weight rows, n_block of them at once; four left over go as two and
- * two rather than three and one. */
-INLINE void product_rows(const uint16_t *w, size_t n_out, size_t n_in, const float *x,
-                         size_t x_stride, float *out, size_t out_stride, const int n_rows,
-                         const int n_block, const int fetches)
+#define ROWS_CASE(n)                                                                               \
+    case n:                                                                                        \
+        product_block(block, n, n_out);                                                            \
+        break
+
+INLINE void product_rows(const soti_block *block, const int n_out)
 {
-    size_t n = (size_t)n_block;
-    size_t i = 0;
-    for (; i + n <= n_out && !(n == 3 && n_out - i == 4); i += n) {
-        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, n_block,
-                      fetches);
+    switch (block->n_rows) {
+        ROWS_CASE(1);
+        ROWS_CASE(2);
+        ROWS_CASE(3);
+        ROWS_CASE(4);
     }
-    for (; i + 2 <= n_out; i += 2) {
-        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, 2, fetches);
-    }
-    if (i < n_out) {
-        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, 1, fetches);
+}
+
+static void run_block(const soti_block *block)
+{
+    if (block->n_out == OUTS) {
+        product_rows(block, OUTS);
+    } else {
+        product_rows(block, 1);
     }
 }
 
 /* Enough sums at once to hide a multiplication's latency, few enough for sixteen registers: on Zen
- * 4 blocks of 4 x 3 reach 105 GFLOP/s out of L2, 6 x 2 reach 97, 4 x 2 reach 85. Only the first
- * rows find the weights in memory; those after them, in L2. */
-static void multiply(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
-                     size_t n_rows, float *out, size_t out_stride)
-{
-    if (n_rows >= ROWS) {
-        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, ROWS, 3, 1);
-    }
-    size_t r = ROWS;
-    for (; r + ROWS <= n_rows; r += ROWS) {
-        product_rows(w, n_out, n_in, x + r * x_stride, x_stride, out + r * out_stride, out_stride,
-                     ROWS, 3, 0);
-    }
-    r = n_rows - n_rows % ROWS;
-    x += r * x_stride;
-    out += r * out_stride;
-    if (n_rows - r == 3) {
-        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, 3, 3, 1);
-    } else if (n_rows - r == 2) {
-        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, 2, OUTS, 1);
-    } else if (n_rows - r == 1) {
-        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, 1, OUTS, 1);
-    }
-}
+ * 4 blocks of 4 x 3 reach 105 GFLOP/s out of L2, 6 x 2 reach 97, 4 x 2 reach 85. */
+static const soti_block_kind blocks = {run_block, ROWS, OUTS};
 
 static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
                     size_t n_rows, float *out, size_t out_stride)
 {
-    multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride);
+    soti_cpu_multiply(&blocks, w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out,
+                      out_stride);
 }
 
 static void widen(const uint16_t *in, size_t n, float *out)

@@ -1,13 +1,14 @@
-/* The kernels for AVX-512 (F, BW, DQ, VL). A product is made of blocks of ROWS x OUTS sums, each in
- * the sixteen lanes of one register, in order of k; blocks of any size end in the same tree of
- * additions. Tails are loaded under a mask and take the same path as full registers.
+/* The kernels for AVX-512 (F, BW, DQ, VL). A sum of a product runs in the sixteen lanes of one
+ * register, in order of k; blocks of any size end in the same tree of additions. Tails are loaded
+ * under a mask and take the same path as full registers.
  *
  * On Zen 4 blocks of 6 x 4 reach 113 of a core's 115 GFLOP/s with weights and rows out of L2; what
- * is left to do is to have the weights there in time, see FETCH_BYTES.
+ * is left to do is to have the weights there in time: cpu_panels.c.
  *
  * AMX's set, which differs in the product alone, is put together at the end. */
 #include "cpu/cpu_kernels.h"
 #include "cpu/cpu_kernels_amx.h"
+#include "cpu/cpu_panels.h"
 
 #if defined(__x86_64__)
 
@@ -16,21 +17,19 @@
 #include "cpu/cpu_lanes_avx512.h"
 
 enum {
-    ROWS = 6, /* rows of one block of a product, at most */
-    OUTS = 4, /* weight rows */
-    /* How far ahead of their use weights are asked for. Enough to cover memory's latency at the
-     * speed of one row, little enough for L2. */
-    FETCH_BYTES = 64 * 1024,
+    ROWS = 6,        /* rows of one block of a product, at most */
+    OUTS = 4,        /* weight rows */
     LINE_VALUES = 32 /* FP16 values in a cache line */
 };
 
-/* n_rows, n_out and fetches are constants where this is called, so the sums stay in registers.
- * fetches: the weights come from memory, so those FETCH_BYTES on are asked for, into L2. An address
- * behind the matrix does no harm: a fetch never faults. */
-INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t x_stride,
-                          float *out, size_t out_stride, const int n_rows, const int n_out,
-                          const int fetches)
+/* n_rows and n_out are constants where this is called, so the sums stay in registers. */
+INLINE void product_block(const soti_block *block, const int n_rows, const int n_out)
 {
+    const uint16_t *w = block->w;
+    const float *x = block->x;
+    size_t n_in = block->n_in;
+    size_t x_stride = block->x_stride;
+    const float *x3 = x + 3 * x_stride; /* few pointers, so that they stay in registers */
     __m512 sums[ROWS][OUTS];
     UNROLL
     for (int r = 0; r < ROWS; r++) {
@@ -39,37 +38,41 @@ INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t
             sums[r][i] = _mm512_setzero_ps();
         }
     }
+    const uint16_t *next = block->next;
+    size_t n_next = block->n_next;
     size_t k = 0;
     for (; k + LANES <= n_in; k += LANES) {
         __m512 weights[OUTS];
         UNROLL
         for (int i = 0; i < n_out; i++) {
-            weights[i] = load_halves(w + (size_t)i * n_in + k);
+            weights[i] = load_halves(w + (size_t)i * n_in);
         }
-        if (fetches && k % LINE_VALUES == 0) {
-            UNROLL
-            for (int i = 0; i < n_out; i++) {
-                _mm_prefetch((const char *)(w + (size_t)i * n_in + k) + FETCH_BYTES, _MM_HINT_T1);
+        if (k % LINE_VALUES == 0) {
+            for (size_t i = 0; i < n_next; i++) {
+                _mm_prefetch((const char *)(next + i * n_in + k), _MM_HINT_T1);
             }
         }
         UNROLL
         for (int r = 0; r < n_rows; r++) {
-            __m512 values = _mm512_loadu_ps(x + (size_t)r * x_stride + k);
+            __m512 values = _mm512_loadu_ps((r < 3 ? x : x3) + (size_t)(r % 3) * x_stride);
             HOLD(values);
             UNROLL
             for (int i = 0; i < n_out; i++) {
                 sums[r][i] = _mm512_fmadd_ps(weights[i], values, sums[r][i]);
             }
         }
+        w += LANES;
+        x += LANES;
+        x3 += LANES;
     }
     if (k < n_in) {
         __mmask16 mask = lane_mask(n_in - k);
         UNROLL
         for (int i = 0; i < n_out; i++) {
-            __m512 weights = load_some_halves(w + (size_t)i * n_in + k, mask);
+            __m512 weights = load_some_halves(w + (size_t)i * n_in, mask);
             UNROLL
             for (int r = 0; r < n_rows; r++) {
-                __m512 values = _mm512_maskz_loadu_ps(mask, x + (size_t)r * x_stride + k);
+                __m512 values = _mm512_maskz_loadu_ps(mask, x + (size_t)r * x_stride);
                 sums[r][i] = _mm512_fmadd_ps(weights, values, sums[r][i]);
             }
         }
@@ -77,34 +80,19 @@ INLINE void product_block(const uint16_t *w, size_t n_in, const float *x, size_t
     UNROLL
     for (int r = 0; r < n_rows; r++) {
         __m128 four = sum_four(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
-        _mm_mask_storeu_ps(out + (size_t)r * out_stride, (__mmask8)((1 << n_out) - 1), four);
-    }
-}
-
-/* n_rows rows against all weight rows. */
-INLINE void product_rows(const uint16_t *w, size_t n_out, size_t n_in, const float *x,
-                         size_t x_stride, float *out, size_t out_stride, const int n_rows,
-                         const int fetches)
-{
-    size_t i = 0;
-    for (; i + OUTS <= n_out; i += OUTS) {
-        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, OUTS, fetches);
-    }
-    for (; i < n_out; i++) {
-        product_block(w + i * n_in, n_in, x, x_stride, out + i, out_stride, n_rows, 1, fetches);
+        _mm_mask_storeu_ps(block->out + (size_t)r * block->out_stride, (__mmask8)((1 << n_out) - 1),
+                           four);
     }
 }
 
 #define ROWS_CASE(n)                                                                               \
     case n:                                                                                        \
-        product_rows(w, n_out, n_in, x, x_stride, out, out_stride, n, fetches);                    \
+        product_block(block, n, n_out);                                                            \
         break
 
-INLINE void product_some_rows(const uint16_t *w, size_t n_out, size_t n_in, const float *x,
-                              size_t x_stride, float *out, size_t out_stride, size_t n_rows,
-                              const int fetches)
+INLINE void product_rows(const soti_block *block, const int n_out)
 {
-    switch (n_rows) {
+    switch (block->n_rows) {
         ROWS_CASE(1);
         ROWS_CASE(2);
         ROWS_CASE(3);
@@ -114,30 +102,22 @@ INLINE void product_some_rows(const uint16_t *w, size_t n_out, size_t n_in, cons
     }
 }
 
-/* Rows go in as few blocks as possible, of sizes as equal as possible: 8 as 4 and 4. The first
- * block finds the weights on their way from memory; those after it, in L2. */
-static void multiply(const uint16_t *w, size_t n_out, size_t n_in, const float *x, size_t x_stride,
-                     size_t n_rows, float *out, size_t out_stride, int fetches)
+static void run_block(const soti_block *block)
 {
-    size_t n_blocks = (n_rows + ROWS - 1) / ROWS;
-    size_t first = 0;
-    for (size_t b = 0; b < n_blocks; b++) {
-        size_t end = n_rows * (b + 1) / n_blocks;
-        const float *rows = x + first * x_stride;
-        float *to = out + first * out_stride;
-        if (b == 0 && fetches) {
-            product_some_rows(w, n_out, n_in, rows, x_stride, to, out_stride, end - first, 1);
-        } else {
-            product_some_rows(w, n_out, n_in, rows, x_stride, to, out_stride, end - first, 0);
-        }
-        first = end;
+    if (block->n_out == OUTS) {
+        product_rows(block, OUTS);
+    } else {
+        product_rows(block, 1);
     }
 }
+
+static const soti_block_kind blocks = {run_block, ROWS, OUTS};
 
 static void product(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
                     size_t n_rows, float *out, size_t out_stride)
 {
-    multiply(w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out, out_stride, 1);
+    soti_cpu_multiply(&blocks, w, n_out, n_in, packed, soti_cpu_packed_stride(n_in), n_rows, out,
+                      out_stride);
 }
 
 static void widen(const uint16_t *in, size_t n, float *out)
