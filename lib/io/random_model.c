@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/alloc.h"
 #include "base/fail.h"
@@ -309,7 +308,6 @@ sot_status soti_random_model_read(const char *spec, sot_progress_fn progress, vo
         return SOT_ERR_MEMORY;
     }
     out->owned_bytes = bytes;
-    madvise(out->owned, bytes, MADV_HUGEPAGE); /* a hint: 512 times fewer page faults */
     RETURN_IF_ERROR(lay_out(out, out->owned, &bytes));
     RETURN_IF_ERROR(make_weights(out, seed, progress, user));
     qsort(out->tensors, out->n_tensors, sizeof *out->tensors, compare_tensors);
