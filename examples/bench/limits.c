@@ -204,9 +204,12 @@ static void measure_reading(struct limits *limits, struct team *team)
 {
     size_t bytes = team->part_bytes * team->n_threads;
     double rates[PASSES];
-    team->work = touch;
-    team->n_rounds = 1;
-    run_team(team);
+    if (!limits->is_touched) {
+        team->work = touch;
+        team->n_rounds = 1;
+        run_team(team);
+        limits->is_touched = 1;
+    }
     if (!limits->fastest.read)
         limits->fastest = find_fastest(team);
     team->patterns = &limits->fastest;
@@ -224,6 +227,30 @@ static void measure_reading(struct limits *limits, struct team *team)
         limits->most_bytes = bytes;
 }
 
+void limits_rest(struct limits *limits)
+{
+    if (limits->block)
+        munmap(limits->block, limits->block_bytes + HUGE_PAGE);
+    limits->block = NULL;
+}
+
+/* So many bytes, on huge pages where there are some. Returns 0 where there is no memory. */
+static int get_block(struct limits *limits, size_t bytes)
+{
+    if (limits->block && limits->block_bytes == bytes)
+        return 1;
+    limits_rest(limits);
+    void *block =
+        mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return 0;
+    madvise(block, bytes + HUGE_PAGE, MADV_HUGEPAGE); /* a hint */
+    limits->block = block;
+    limits->block_bytes = bytes;
+    limits->is_touched = 0;
+    return 1;
+}
+
 void limits_probe(struct limits *limits, size_t most_bytes)
 {
     struct team team = {.n_threads = limits->n_threads, .pin = limits->pin};
@@ -235,17 +262,12 @@ void limits_probe(struct limits *limits, size_t most_bytes)
     if (available && most_bytes > available / 4)
         most_bytes = available / 4;
     team.part_bytes = most_bytes / limits->n_threads / HUGE_PAGE * HUGE_PAGE;
-    size_t bytes = team.part_bytes * limits->n_threads;
-    if (bytes == 0)
+    if (team.part_bytes == 0 || !get_block(limits, team.part_bytes * limits->n_threads))
         return;
-    uint8_t *block =
-        mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED)
-        return;
-    madvise(block, bytes + HUGE_PAGE, MADV_HUGEPAGE); /* a hint */
-    team.data = block + (HUGE_PAGE - (uintptr_t)block % HUGE_PAGE) % HUGE_PAGE;
+    team.data = limits->block + (HUGE_PAGE - (uintptr_t)limits->block % HUGE_PAGE) % HUGE_PAGE;
     measure_reading(limits, &team);
-    munmap(block, bytes + HUGE_PAGE);
+    if (limits->block_bytes > LIMITS_SHORT_PROBE)
+        limits_rest(limits);
 }
 
 static double median_copy(const double *values, size_t n)
@@ -274,6 +296,7 @@ double limits_best_bandwidth(const struct limits *limits)
 
 void limits_free(struct limits *limits)
 {
+    limits_rest(limits);
     free(limits->passes);
     free(limits->probes);
     *limits = (struct limits){0};

@@ -35,7 +35,10 @@ struct limits {
     int pin;
     struct read_pattern fastest; /* found by the first probe */
     size_t most_bytes;           /* that a probe read */
-    double *passes;              /* (n_passes) bytes/s of every pass of every probe */
+    uint8_t *block;              /* of block_bytes, kept for the next probe; or NULL */
+    size_t block_bytes;
+    int is_touched; /* its pages are there */
+    double *passes; /* (n_passes) bytes/s of every pass of every probe */
     size_t n_passes;
     double *probes; /* (n_probes) their medians */
     size_t n_probes;
@@ -58,6 +61,8 @@ void limits_begin(struct limits *limits, const char *isa, unsigned n_threads, in
  * of which the best. Again and again during a run, because both drift where others use the machine.
  * At most a quarter of the free memory is read; nothing is measured where there is none. */
 void limits_probe(struct limits *limits, size_t most_bytes);
+/* Gives the memory of short probes back, which is kept for the next one. */
+void limits_rest(struct limits *limits);
 void limits_free(struct limits *limits);
 
 double limits_bandwidth(const struct limits *limits); /* bytes/s, median of all passes; 0: none */

@@ -119,6 +119,7 @@ static sot_status measure_cases(struct passes *passes, sot_session *session,
             return status;
     }
     limits_probe(limits, LIMITS_SHORT_PROBE);
+    limits_rest(limits);
     return SOT_OK;
 }
 

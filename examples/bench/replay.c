@@ -311,6 +311,7 @@ static int run_all(struct run *run, size_t n_runs, struct limits *limits)
         if (code < 0) {
             run->replay->n_runs = run->i_run + 1;
             limits_probe(limits, LIMITS_SHORT_PROBE);
+            limits_rest(limits); /* no part of what the next run needs */
         }
     }
     return code;

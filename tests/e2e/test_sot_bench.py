@@ -138,7 +138,9 @@ def expected_cost(sequences, new, context, shared):
 
 class QuickRun(unittest.TestCase):
     def setUp(self):
-        self.found, self.printed = bench_json()
+        # All, named: then the replay is there however slow the machine is.
+        self.found, self.printed = bench_json(
+            "--cases", "load,prefill,decode,attention,tokenizer,replay")
 
     def test_every_case_is_measured(self):
         found = {name: [] for name in CASES}
@@ -271,6 +273,16 @@ class QuickRun(unittest.TestCase):
         self.assertEqual(found["replay"]["lengths"]["points"], [7, 6, 5])
         self.assertEqual(found["replay"]["normal"]["tokens"], 20)
         self.check_replay(found["replay"])
+
+    def test_replay_too_long_for_quick_is_left_out_and_said(self):
+        found, printed = bench_json("--repeats", "1", "--lengths", "100000:1000:10000")
+        self.assertIsNone(found["replay"])
+        self.assertIn("--cases replay", printed)
+
+    def test_model_without_tokenizer_leaves_texts_out(self):
+        found, printed = bench_json("--cases", "tokenizer,replay", "-m", "random:64x2x4x128x100")
+        self.assertEqual((found["tokenizer"], found["replay"]), (None, None))
+        self.assertEqual(printed.count("the model has no tokenizer"), 2)
 
     def test_paper_prompts_are_longer_and_lengths_come_from_a_file(self):
         with tempfile.TemporaryDirectory() as folder:
