@@ -1,7 +1,10 @@
 /* The kernels for AArch64, where NEON, fused multiplication and FP16 conversion are part of every
  * machine. Every sum runs in the four lanes of one register, in order of k, and ends in the same
  * tree; blocks of rows and weight rows only change how many such registers are busy at once. Tails
- * are loaded beside zeros and take the same path as full registers. */
+ * are loaded beside zeros and take the same path as full registers.
+ *
+ * Proved under qemu (tests/check.sh arm64), timed nowhere: block sizes follow from registers and
+ * from counting instructions. */
 #include "cpu/cpu_kernels.h"
 
 #if defined(__aarch64__)
