@@ -23,7 +23,7 @@ enum { LANES = 16 };
 /* The first n of sixteen lanes. */
 INLINE __mmask16 lane_mask(size_t n)
 {
-    return n < LANES ? (__mmask16)((1u << n) - 1) : (__mmask16)0xFFFF;
+    return (__mmask16)(n < LANES ? (1u << n) - 1 : 0xFFFFu);
 }
 
 INLINE __m512 load_halves(const uint16_t *in)
