@@ -70,8 +70,8 @@ void *soti_map_alloc(size_t bytes)
         soti_fail(SOT_ERR_MEMORY, "out of memory: %zu bytes could not be mapped", bytes);
         return NULL;
     }
-    madvise(block, bytes,
-            MADV_HUGEPAGE); /* a hint: 512 times fewer page faults, and translations */
+    /* A hint: 512 times fewer page faults and address translations. */
+    madvise(block, bytes, MADV_HUGEPAGE);
     return block;
 }
 

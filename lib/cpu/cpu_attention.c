@@ -9,6 +9,7 @@
  * query heads; where those are too few for the threads, each of their segments on its own, to be
  * merged when all are done. */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "cpu/cpu_context.h"
@@ -18,7 +19,7 @@ enum {
     UNITS_PER_THREAD = 3, /* fewer would leave threads idle behind the last unit */
     LINE_HALVES = 32,     /* halves of a cache line */
     BLOCK_QUERIES = 6,    /* of one call: the kernels' largest block, or twice that */
-    FEW_QUERIES = 2       /* so few that they wait for memory whatever is done */
+    PAGES_AHEAD = 2       /* how far ahead of their use pages are asked for */
 };
 
 typedef struct attention {
@@ -143,11 +144,10 @@ static const uint16_t *page_of(const span_work *work, uint32_t i_row, uint32_t i
                          work->i_kv);
 }
 
-/* What a row's next visit will read: one page on, keys behind them the segment's values, behind
- * these the next segment's keys. It is asked for piece by piece between calls of the kernels: all
- * at once would wait for memory as long as it takes anyway, and nothing at all would leave the
- * processor to find out at each page's beginning. 16 queries on Zen 4: 1100 ns a page without, 880
- * with. */
+/* What a row will read PAGES_AHEAD visits on. It is asked for piece by piece between calls of the
+ * kernels: all at once would wait for memory as long as it takes anyway, and nothing at all would
+ * leave the processor to find out at each page's beginning, for its own prefetching ends where
+ * 4 KiB end. */
 typedef struct lookahead {
     const uint16_t *page; /* NULL: nothing */
     size_t n_lines;
@@ -155,21 +155,20 @@ typedef struct lookahead {
 } lookahead;
 
 static lookahead look_ahead(const span_work *work, uint32_t i_row, uint32_t i_page,
-                            uint32_t i_value, uint32_t n_queries)
+                            uint32_t i_value)
 {
     uint32_t last_page = work->context->rows.positions[i_row] / SOTI_PAGE_TOKENS;
-    uint32_t next = i_page + 1;
-    if (next > last_page || next % SEGMENT_PAGES == 0) {
-        if (i_value == 0) {
-            next = i_page / SEGMENT_PAGES * SEGMENT_PAGES;
+    for (int n = 0; n < PAGES_AHEAD; n++) {
+        bool is_last = i_page == last_page || i_page % SEGMENT_PAGES == SEGMENT_PAGES - 1;
+        if (is_last && i_value == 0) { /* behind a segment's keys, its values */
+            i_page = i_page / SEGMENT_PAGES * SEGMENT_PAGES;
+        } else if (++i_page > last_page) {
+            return (lookahead){0};
         }
-        i_value = !i_value;
-    }
-    if (next > last_page || n_queries <= FEW_QUERIES) {
-        return (lookahead){0};
+        i_value ^= is_last;
     }
     size_t n = (size_t)SOTI_PAGE_TOKENS * work->context->shape.d_head;
-    return (lookahead){.page = page_of(work, i_row, next, i_value), .n_lines = n / LINE_HALVES};
+    return (lookahead){.page = page_of(work, i_row, i_page, i_value), .n_lines = n / LINE_HALVES};
 }
 
 /* Before call i of n. */
@@ -186,6 +185,13 @@ static float *scores_of(const span_work *work, uint32_t i_query, uint32_t i_page
            i_page % SEGMENT_PAGES * SOTI_PAGE_TOKENS;
 }
 
+/* Into how many calls the positions of a page are cut: the fewer queries, the sooner a call ends,
+ * and the more lines would be asked for at once. */
+static uint32_t cuts_for(uint32_t n_queries)
+{
+    return n_queries > BLOCK_QUERIES ? 1 : n_queries > BLOCK_QUERIES / 2 ? 2 : 4;
+}
+
 static void score_page(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page)
 {
     const soti_cpu_attention_kernels *kernels = work->context->kernels->attention;
@@ -194,18 +200,45 @@ static void score_page(const span_work *work, uint32_t first, uint32_t end, uint
     uint32_t n_queries = (end - first) * work->n_per_row;
     uint32_t end_query = first_query(work, first) + n_queries;
     uint32_t n = visible(work, end - 1, i_page);
-    uint32_t n_cuts = n_queries > BLOCK_QUERIES || n == 1 ? 1 : 2; /* of the positions */
+    uint32_t n_cuts = cuts_for(n_queries);
     uint32_t n_calls = (n_queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES * n_cuts;
     uint32_t i_call = 0;
-    lookahead ahead = look_ahead(work, end - 1, i_page, 0, n_queries);
+    lookahead ahead = look_ahead(work, end - 1, i_page, 0);
     for (uint32_t i = first_query(work, first); i < end_query; i += BLOCK_QUERIES) {
         uint32_t n_here = end_query - i < BLOCK_QUERIES ? end_query - i : BLOCK_QUERIES;
         for (uint32_t cut = 0; cut < n_cuts; cut++) {
             uint32_t from = n * cut / n_cuts;
+            uint32_t to = n * (cut + 1) / n_cuts;
             ask(&ahead, i_call++, n_calls);
-            kernels->scores(keys + from * d_head, n * (cut + 1) / n_cuts - from, d_head,
-                            work->scratch->queries + i * d_head, n_here,
-                            scores_of(work, i, i_page) + from, SOTI_CPU_SEGMENT_TOKENS);
+            if (from < to) {
+                kernels->scores(keys + from * d_head, to - from, d_head,
+                                work->scratch->queries + i * d_head, n_here,
+                                scores_of(work, i, i_page) + from, SOTI_CPU_SEGMENT_TOKENS);
+            }
+        }
+    }
+}
+
+/* The values of n positions, for n_queries queries that see all of them. */
+static void add_values(const span_work *work, const uint16_t *values, uint32_t n, uint32_t i_query,
+                       uint32_t n_queries, uint32_t i_page, lookahead *ahead)
+{
+    size_t d_head = work->context->shape.d_head;
+    uint32_t n_cuts = cuts_for(n_queries);
+    uint32_t n_calls = (n_queries + BLOCK_QUERIES - 1) / BLOCK_QUERIES * n_cuts;
+    uint32_t i_call = 0;
+    for (uint32_t i = 0; i < n_queries; i += BLOCK_QUERIES) {
+        uint32_t n_here = n_queries - i < BLOCK_QUERIES ? n_queries - i : BLOCK_QUERIES;
+        for (uint32_t cut = 0; cut < n_cuts; cut++) {
+            uint32_t from = n * cut / n_cuts;
+            uint32_t to = n * (cut + 1) / n_cuts;
+            ask(ahead, i_call++, n_calls);
+            if (from < to) {
+                work->context->kernels->attention->values(
+                    values + from * d_head, to - from, d_head,
+                    scores_of(work, i_query + i, i_page) + from, SOTI_CPU_SEGMENT_TOKENS, n_here,
+                    work->sums + (i_query + i) * d_head);
+            }
         }
     }
 }
@@ -213,22 +246,15 @@ static void score_page(const span_work *work, uint32_t first, uint32_t end, uint
 /* Rows that see a part of the page come first, and one by one. */
 static void value_page(const span_work *work, uint32_t first, uint32_t end, uint32_t i_page)
 {
-    const soti_cpu_attention_kernels *kernels = work->context->kernels->attention;
     const uint16_t *values = page_of(work, first, i_page, 1);
-    size_t d_head = work->context->shape.d_head;
-    uint32_t i_query = first_query(work, first);
-    uint32_t end_query = first_query(work, end);
-    lookahead ahead = look_ahead(work, end - 1, i_page, 1, end_query - i_query);
-    uint32_t n_calls = (end_query - i_query + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
-    for (uint32_t i_call = 0; i_query < end_query; i_call++) {
-        uint32_t n = first < end ? visible(work, first, i_page) : SOTI_PAGE_TOKENS;
-        uint32_t n_here = n < SOTI_PAGE_TOKENS ? work->n_per_row : BLOCK_QUERIES;
-        n_here = n_here < end_query - i_query ? n_here : end_query - i_query;
-        first += n < SOTI_PAGE_TOKENS;
-        ask(&ahead, i_call < n_calls ? i_call : n_calls - 1, n_calls);
-        kernels->values(values, n, d_head, scores_of(work, i_query, i_page),
-                        SOTI_CPU_SEGMENT_TOKENS, n_here, work->sums + i_query * d_head);
-        i_query += n_here;
+    lookahead ahead = look_ahead(work, end - 1, i_page, 1);
+    for (; first < end && visible(work, first, i_page) < SOTI_PAGE_TOKENS; first++) {
+        add_values(work, values, visible(work, first, i_page), first_query(work, first),
+                   work->n_per_row, i_page, &ahead);
+    }
+    if (first < end) {
+        add_values(work, values, SOTI_PAGE_TOKENS, first_query(work, first),
+                   (end - first) * work->n_per_row, i_page, &ahead);
     }
 }
 

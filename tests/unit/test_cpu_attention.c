@@ -11,7 +11,12 @@
 #include "cpu/cpu_isa.h"
 #include "unit/cpu_model.h"
 
-enum { N_ROWS_MAX = 70, N_TABLE = 6, N_SEQUENCES = 7, N_POSITIONS = N_TABLE * SOTI_PAGE_TOKENS };
+enum {
+    N_ROWS_MAX = 70,
+    N_TABLE = 25, /* pages: three segments and one page */
+    N_SEQUENCES = 7,
+    N_POSITIONS = N_TABLE * SOTI_PAGE_TOKENS
+};
 
 typedef struct heads {
     uint32_t n_head, n_kv, d_head;
@@ -148,7 +153,9 @@ static void check_rows(bench *all, const char *isa)
 
 static void check_borders(const heads *kind, const char *isa)
 {
-    static const uint32_t borders[] = {0, 1, 14, 15, 16, 17, 31, 32, 33, 47, N_POSITIONS - 1};
+    static const uint32_t borders[] = {0,   1,   14,  15,  16,  17,  31,
+                                       32,  33,  47,  126, 127, 128, 129,
+                                       254, 255, 256, 257, 383, 384, N_POSITIONS - 1};
     bench all;
     bench_open(&all, kind, isa, 2, 0);
     for (uint32_t s = 0; s < 3; s++) {
@@ -162,7 +169,7 @@ static void check_borders(const heads *kind, const char *isa)
     bench_close(&all);
 }
 
-static void attention_positions_around_page_borders_match(void **state)
+static void attention_positions_around_page_and_segment_borders_match(void **state)
 {
     (void)state;
     for (uint32_t i = 0; soti_cpu_isa_name(i) != NULL; i++) {
@@ -222,7 +229,58 @@ static void attention_shared_pages_equal_flat_bit_for_bit(void **state)
             continue;
         }
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-            check_grouped(&kinds[k], soti_cpu_isa_name(i), (uint32_t)k % 4, 1 + (uint32_t)k % 3);
+            check_grouped(&kinds[k], soti_cpu_isa_name(i), (uint32_t)(k * 5) % 16,
+                          1 + (uint32_t)k % 3);
+        }
+    }
+}
+
+/* Rows of one sequence that end at the last position, on a pool of n_threads: what each row gets.
+ */
+static float *attend_last(const heads *kind, const char *isa, uint32_t n_threads, uint32_t n_rows)
+{
+    bench all;
+    bench_open(&all, kind, isa, n_threads, 0);
+    for (uint32_t r = 0; r < n_rows; r++) {
+        add_row(&all, 2, N_POSITIONS - n_rows + r);
+    }
+    add_group(&all, n_rows, 0);
+    run(&all);
+    check_rows(&all, isa);
+    size_t n = (size_t)kind->n_head * kind->d_head;
+    float *rows = calloc(n_rows * n, sizeof *rows);
+    for (uint32_t r = 0; r < n_rows; r++) {
+        memcpy(rows + r * n, all.context->attended + r * all.context->head_stride,
+               n * sizeof *rows);
+    }
+    bench_close(&all);
+    return rows;
+}
+
+/* One thread goes through whole spans; many share a row by segments, or get spans of one row. A
+ * prompt's last row is the same whether it came alone or as one of 40. */
+static void attention_threads_and_chunks_change_no_bit(void **state)
+{
+    (void)state;
+    static const uint32_t threads[] = {1, 2, 3, 8, 40};
+    static const uint32_t counts[] = {1, 2, 16, 17, 40};
+    for (uint32_t i = 0; soti_cpu_isa_name(i) != NULL; i++) {
+        const soti_cpu_kernels *kernels;
+        if (soti_cpu_isa_select(soti_cpu_isa_name(i), &kernels) != SOT_OK) {
+            print_message("skipped for %s: %s\n", soti_cpu_isa_name(i), soti_fail_message());
+            continue;
+        }
+        for (size_t k = 1; k < 5; k++) {
+            size_t n = (size_t)kinds[k].n_head * kinds[k].d_head;
+            float *expected = attend_last(&kinds[k], kernels->isa, 1, 40);
+            for (size_t t = 0; t < 5; t++) {
+                uint32_t n_rows = counts[(t + k) % 5];
+                float *found = attend_last(&kinds[k], kernels->isa, threads[t], n_rows);
+                assert_memory_equal(found, expected + (40 - n_rows) * n,
+                                    n_rows * n * sizeof *found);
+                free(found);
+            }
+            free(expected);
         }
     }
 }
@@ -230,8 +288,9 @@ static void attention_shared_pages_equal_flat_bit_for_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attention_positions_around_page_borders_match),
+        cmocka_unit_test(attention_positions_around_page_and_segment_borders_match),
         cmocka_unit_test(attention_shared_pages_equal_flat_bit_for_bit),
+        cmocka_unit_test(attention_threads_and_chunks_change_no_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
