@@ -299,21 +299,30 @@ static sot_status warm_up(sot_model *model, const sot_session_params *params)
     return status;
 }
 
+/* The probes' memory is given back at once: it is no part of what a run needs. */
+static void probe(struct limits *limits)
+{
+    limits_probe(limits, LIMITS_SHORT_PROBE);
+    limits_rest(limits);
+}
+
 static int run_all(struct run *run, size_t n_runs, struct limits *limits)
 {
     int code = -1;
     for (; run->i_run < n_runs && code < 0; run->i_run++) {
+        probe(limits);
         progress_say("replay %zu of %zu: normal answer", run->i_run + 1, n_runs);
         code = in_session(run, 0, ask_normal);
-        progress_say("replay %zu of %zu: Skeleton-of-Thought", run->i_run + 1, n_runs);
-        if (code < 0)
-            code = in_session(run, 1, ask_sot);
         if (code < 0) {
-            run->replay->n_runs = run->i_run + 1;
-            limits_probe(limits, LIMITS_SHORT_PROBE);
-            limits_rest(limits); /* no part of what the next run needs */
+            probe(limits);
+            progress_say("replay %zu of %zu: Skeleton-of-Thought", run->i_run + 1, n_runs);
+            code = in_session(run, 1, ask_sot);
         }
+        if (code < 0)
+            run->replay->n_runs = run->i_run + 1;
     }
+    if (code < 0)
+        probe(limits);
     return code;
 }
 

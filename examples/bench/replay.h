@@ -38,8 +38,8 @@ struct replay {
     const char *why_not; /* it was left out */
 };
 
-/* Returns -1, or an exit code after having said what is wrong. The read bandwidth is probed after
- * each run. */
+/* Returns -1, or an exit code after having said what is wrong. The read bandwidth is probed before
+ * and after each session. */
 int replay_measure(struct replay *replay, sot_model *model, const sot_session_params *params,
                    const struct bench_options *options, struct limits *limits);
 void replay_free(struct replay *replay);
