@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Compares libsot with llama.cpp on one GGUF file, in turn, in one run; writes one JSON and prints the
-tables. Builds llama.cpp for this machine from PyPI's source package of llama-cpp-python.
+"""Compares libsot with llama.cpp on one GGUF file, in turn, in one run; writes one JSON and prints
+the tables. Builds llama.cpp for this machine from PyPI's source package of llama-cpp-python.
 
-Owns the order of measuring; worker_sot.py and worker_llama_cpp.py measure, compare_report.py sums up,
-update_doc.py brings the result into docs/benchmarks.md. Both libraries map the file, so its pages are
-in memory once; each keeps to its own process, which is idle while the other's turn lasts."""
+Owns the order of measuring; worker_sot.py and worker_llama_cpp.py measure, compare_report.py sums
+up, update_doc.py brings the result into docs/benchmarks.md. Both libraries map the file, so its
+pages are in memory once; each keeps to its own process, which is idle during the other's turn."""
 import argparse
 import contextlib
 import datetime
@@ -39,8 +39,9 @@ def parse_arguments():
         description="Compare libsot with llama.cpp on one file, in turn, in one run.")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"),
                         help="where libsot and sot-bench were built (default: build/)")
-    parser.add_argument("--venv", help="folder of the Python environment with llama.cpp; made where "
-                        "it is not there, which takes minutes (default: venv-llama-cpp in --build)")
+    parser.add_argument("--venv", help="folder of the Python environment with llama.cpp; made, "
+                        "which takes minutes, where it is not there (default: venv-llama-cpp in "
+                        "--build)")
     parser.add_argument("--package", default=PACKAGE,
                         help="what pip installs into it (default: %(default)s)")
     parser.add_argument("--model", help="GGUF file to compare on (default: one of --shape is "
@@ -56,9 +57,9 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=5,
                         help="turns of each library and case (default: %(default)s)")
     parser.add_argument("--replay", action="append", metavar="MODEL",
-                        help="also run sot-bench's Skeleton-of-Thought replay on this model; may be "
-                        "repeated; \"file\" is the compared file, which is replayed three times, "
-                        "others once; \"none\" is no replay (default: file)")
+                        help="also run sot-bench's Skeleton-of-Thought replay on this model; may "
+                        "be repeated; \"file\" is the compared file, which is replayed three "
+                        "times, others once; \"none\" is no replay (default: file)")
     parser.add_argument("--json", help="where the result goes (default: compare.json in --build)")
     arguments = parser.parse_args()
     arguments.venv = arguments.venv or os.path.join(arguments.build, "venv-llama-cpp")
@@ -77,7 +78,7 @@ def say(text):
 
 
 def ensure_venv(folder, package):
-    """The environment's Python; builds llama.cpp for this very machine where it is not there yet."""
+    """The environment's Python; builds llama.cpp for this very machine where it is missing."""
     python = os.path.join(folder, "bin", "python")
     check = [python, "-c", "import llama_cpp, numpy"]
     if os.path.exists(python) and not subprocess.run(check, stderr=subprocess.DEVNULL,
@@ -176,8 +177,8 @@ def open_workers(arguments, python, path):
 
 
 def check_agreement(workers):
-    """Both must compute the same function of the file, or times say nothing: the cosine of the angle
-    between their logits, and whether the likeliest token is the same."""
+    """Both must compute the same function of the file, or times say nothing: the cosine of the
+    angle between their logits, and whether the likeliest token is the same."""
     ours, theirs = (workers[name].ask("logits", tokens=PROMPT)["logits"]
                     for name in ("libsot", "llama.cpp"))
     cosine = (sum(x * y for x, y in zip(ours, theirs)) /
@@ -204,7 +205,8 @@ def compare(arguments, python, path):
     finally:
         for worker in workers.values():
             worker.close()
-    return {"libraries": facts, "agreement": agreement, "limits": limits, "samples": comparison.samples}
+    return {"libraries": facts, "agreement": agreement, "limits": limits,
+            "samples": comparison.samples}
 
 
 def replays(arguments, path, name):

@@ -1,5 +1,5 @@
-"""From the samples of compare_llama_cpp.py to medians, ratios and Markdown tables. Owns the goals and
-how each is computed; measures nothing, so a stored JSON can be summed up again."""
+"""From the samples of compare_llama_cpp.py to medians, ratios and Markdown tables. Owns the goals
+and how each is computed; measures nothing, so a stored JSON can be summed up again."""
 import statistics
 
 import machine_facts
@@ -148,14 +148,14 @@ def compare_table(result):
             milliseconds(case["llama.cpp"]["ms"]) + attention,
             f"{case['libsot']['tokens_per_s']:.1f}", f"{case['llama.cpp']['tokens_per_s']:.1f}",
             with_range(case["ratio"])]) + " |")
-    lines += ["", "Medians with the least and the greatest value; the ratio is of tokens per second, "
-              "taken turn by turn. llama.cpp with flash attention, or without it (¹) where that was "
-              "quicker."]
+    lines += ["", "Medians with the least and the greatest value; the ratio is of tokens per "
+              "second, taken turn by turn. llama.cpp with flash attention, or without it (¹) where "
+              "that was quicker."]
     return "\n".join(lines)
 
 
 def replay_rows(replayed):
-    """Lines of one replay: the normal answer, then the two stages of a first and a later question."""
+    """Lines of one replay: the normal answer, then both stages of a first and a later question."""
     found = replayed["replay"]
     names = (("normal", "normal answer"), ("first_skeleton", "first question: skeleton"),
              ("first_expansions", "first question: expansions"),

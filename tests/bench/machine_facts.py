@@ -1,5 +1,5 @@
-"""What a measurement must be read with: processor, memory, kernel, the commit that was built. Owns how
-they are found; leaves out what would name the host or its folders."""
+"""What a measurement must be read with: processor, memory, kernel, the commit that was built. Owns
+how they are found; leaves out what would name the host or its folders."""
 import os
 import platform
 import re
@@ -56,7 +56,7 @@ def not_compiled_in(system_info):
 
 
 def commit(root):
-    """The commit that is checked out, with "+" if what the library is built from differs from it."""
+    """The commit that is checked out, with "+" if what is built from it differs from it."""
     def git(*arguments):
         return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True,
                               check=True).stdout.strip()

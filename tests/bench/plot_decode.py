@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Draws tokens per second against batch size from a JSON of compare_llama_cpp.py, with the two bounds
-that the machine sets. Needs matplotlib, which the environment of compare_llama_cpp.py has."""
+"""Draws tokens per second against batch size from a JSON of compare_llama_cpp.py, with the two
+bounds that the machine sets. Needs matplotlib, which compare_llama_cpp.py's environment has."""
 import argparse
 import json
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Brings a JSON of compare_llama_cpp.py into docs/: the tables between the markers of benchmarks.md, the
-plot, and the JSON itself as benchmarks.json. What stands outside the markers is written by hand."""
+"""Brings a JSON of compare_llama_cpp.py into docs/: the tables between the markers of benchmarks.md,
+the plot, and the JSON itself as benchmarks.json. What stands outside the markers is written by
+hand."""
 import argparse
 import json
 import os
@@ -13,7 +14,7 @@ DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "doc
 
 
 def replace_tables(text, tables):
-    """text with what lies between <!-- NAME --> and <!-- end of NAME --> replaced by tables[NAME]."""
+    """text with tables[NAME] for what lies between <!-- NAME --> and <!-- end of NAME -->."""
     for name, table in tables.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         text, n = pattern.subn(lambda found: f"{found[1]}{table}\n{found[2]}", text)

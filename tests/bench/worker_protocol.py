@@ -1,5 +1,6 @@
-"""How compare_llama_cpp.py talks to the two programs that it measures: one JSON object per line, in on
-stdin, out on stdout. Owns both ends; what is measured is in worker_sot.py and worker_llama_cpp.py."""
+"""How compare_llama_cpp.py talks to the two programs that it measures: one JSON object per line, in
+on stdin, out on stdout. Owns both ends; what is measured is in worker_sot.py and
+worker_llama_cpp.py."""
 import json
 import os
 import subprocess

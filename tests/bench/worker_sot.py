@@ -34,7 +34,8 @@ class SessionInfo(Counted):
 
 
 class ModelInfo(Counted):
-    _fields_ = numbers("struct_size n_layer n_head n_kv d_head d_model d_ff n_vocab n_ctx_train") + [
+    _fields_ = numbers("struct_size n_layer n_head n_kv d_head d_model d_ff n_vocab "
+                       "n_ctx_train") + [
         ("bos_id", ctypes.c_int32), ("eos_id", ctypes.c_int32),
         ("n_parameters", ctypes.c_uint64), ("weight_bytes", ctypes.c_uint64),
         ("converted_bytes", ctypes.c_uint64)]
