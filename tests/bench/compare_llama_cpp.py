@@ -54,7 +54,7 @@ def parse_arguments():
                         help="prefill-TOKENS and decode-ROWS (default: %(default)s)")
     parser.add_argument("--shared", type=int, default=128, help="tokens of the prompt that all "
                         "decoding sequences share (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5,
+    parser.add_argument("--rounds", type=int, default=7,
                         help="turns of each library and case (default: %(default)s)")
     parser.add_argument("--replay", action="append", metavar="MODEL",
                         help="also run sot-bench's Skeleton-of-Thought replay on this model; may "
@@ -70,6 +70,7 @@ def parse_arguments():
     for case, size in arguments.cases:
         if not (case == "prefill" and 0 < size <= 512 or case == "decode" and 0 < size <= MAX_ROWS):
             parser.error(f"{case}-{size} is neither prefill-1 to 512 nor decode-1 to {MAX_ROWS}")
+    arguments.limits_before = min(arguments.cases)
     return arguments
 
 
@@ -116,7 +117,7 @@ def warm(path):
 
 def repeats_of(case, size):
     if case == "decode":
-        return 8
+        return 6
     return max(1, 128 // size)
 
 
@@ -126,6 +127,7 @@ class Comparison:
         self.workers = workers
         self.variant = {}
         self.samples = []
+        self.limits = []
 
     def ask(self, library, case, size, variant, repeats):
         time.sleep(SETTLE_SECONDS)
@@ -144,12 +146,16 @@ class Comparison:
             say(f"{case}-{size}: llama.cpp with {VARIANTS[self.variant[case, size]]}")
 
     def round(self, i_round):
-        """One turn of each library in each case; who goes first changes with the round."""
+        """One turn of each library in each case; who goes first changes with the round. The
+        machine's limits are measured in between, next to the steps that are compared with them."""
         order = ["libsot", "llama.cpp"]
         if i_round % 2:
             order.reverse()
         for case, size in self.arguments.cases:
             variant = self.variant[case, size]
+            if (case, size) == self.arguments.limits_before:
+                self.limits.append(sot_bench_runs.limits(
+                    self.arguments.build, self.arguments.threads, self.arguments.isa))
             line = f"round {i_round + 1} {case}-{size}:"
             for library in order:
                 times = self.ask(library, case, size, variant, repeats_of(case, size))
@@ -192,20 +198,17 @@ def check_agreement(workers):
 def compare(arguments, python, path):
     workers, facts = open_workers(arguments, python, path)
     comparison = Comparison(arguments, workers)
-    limits = []
     try:
         agreement = check_agreement(workers)
         comparison.choose_variants()
         for i_round in range(arguments.rounds):
-            limits.append(sot_bench_runs.limits(arguments.build, arguments.threads,
-                                                 arguments.isa))
             comparison.round(i_round)
         for name, worker in workers.items():
             facts[name].update(worker.ask("usage"))
     finally:
         for worker in workers.values():
             worker.close()
-    return {"libraries": facts, "agreement": agreement, "limits": limits,
+    return {"libraries": facts, "agreement": agreement, "limits": comparison.limits,
             "samples": comparison.samples}
 
 
@@ -241,7 +244,7 @@ def main():
         file.write("\n")
     say(f"wrote {arguments.json}")
     for table in compare_report.tables(result).values():
-        print(table)
+        print(table + "\n")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,20 @@ def turns(result, library, case, size):
             if (sample["library"], sample["case"], sample["size"]) == (library, case, size)}
 
 
+def floor_ms(result, case, size):
+    """The least time by the machine's limits: reading the weights once a pass, or multiplying and
+    adding with each, a number of two bytes, for each row. A prompt's last row alone needs the output
+    matrix. Attention and activations count for nothing."""
+    model = result["libraries"]["libsot"]["model"]
+    output_bytes = 2 * model["n_vocab"] * model["d_model"]
+    limits = result["summary"]["limits"]
+    rows_bytes = size * model["weight_bytes"]
+    if case == "prefill":
+        rows_bytes -= (size - 1) * output_bytes
+    return 1e3 * max(model["weight_bytes"] / limits["read_bytes_per_s"]["median"],
+                     rows_bytes / limits["product_flops"]["median"])
+
+
 def case_summary(result, case, size):
     samples = [sample for sample in result["samples"]
                if (sample["case"], sample["size"]) == (case, size)]
@@ -62,7 +76,7 @@ def goal_values(result, cases):
     """By goal: {"libsot": spread, "llama.cpp": spread or None}; only what was measured."""
     values = {}
     measured = {(case["case"], case["size"]): case for case in cases}
-    if ("decode", 1) in measured and result["limits"]:
+    if ("decode", 1) in measured:
         values["bandwidth_share"] = {library: spread(bandwidth_shares(result, library))
                                      for library in LIBRARIES}
     if ("decode", 1) in measured and ("decode", 16) in measured:
@@ -79,7 +93,10 @@ def replay_values(result):
     values = {}
     for replayed in result["replays"]:
         found = replayed["replay"]
-        prefix = "7b_" if replayed["model"] == "random:7b" else ""
+        prefixes = {"random:7b": "7b_", result["model"]: ""}
+        if replayed["model"] not in prefixes:
+            continue
+        prefix = prefixes[replayed["model"]]
         values[prefix + "first_share"] = found["first_share_of_bound"]
         values[prefix + "later_share"] = found["later_share_of_bound"]
         peaks = [found[memory]["process_peak_bytes"] for memory in ("memory_normal", "memory_sot")]
@@ -99,11 +116,9 @@ def summarize(result):
         key = (sample["case"], sample["size"])
         if key not in [(case["case"], case["size"]) for case in cases]:
             cases.append(case_summary(result, *key))
-    summary = {"cases": cases, "goals": goal_values(result, cases) | replay_values(result)}
-    if result["limits"]:
-        summary["limits"] = {name: spread([limit[name] for limit in result["limits"]])
-                             for name in ("read_bytes_per_s", "product_flops")}
-    return summary
+    return {"cases": cases, "goals": goal_values(result, cases) | replay_values(result),
+            "limits": {name: spread([limit[name] for limit in result["limits"]])
+                       for name in ("read_bytes_per_s", "product_flops")}}
 
 
 def with_range(values, form="{:.2f}"):
@@ -113,8 +128,19 @@ def with_range(values, form="{:.2f}"):
     return f"{text} ({form.format(values['min'])}–{form.format(values['max'])})"
 
 
+def billions(values):
+    return {name: value / 1e9 for name, value in values.items()}
+
+
 def milliseconds(values):
     return f"{values['median']:.0f} ({values['min']:.0f}–{values['max']:.0f})"
+
+
+def step_floor(result):
+    """Why the steps' ratio cannot be smaller than what the processor's two limits make it."""
+    one, sixteen = (floor_ms(result, "decode", rows) for rows in (1, 16))
+    return (f"By the limits of this machine a step at batch 1 takes at least {one:.0f} ms, at batch "
+            f"16 at least {sixteen:.0f} ms: {sixteen / one:.2f} times as long.")
 
 
 def goals_table(result):
@@ -133,18 +159,19 @@ def goals_table(result):
                     with_range(values["llama.cpp"], form) if values["llama.cpp"] else "",
                     "reached" if reached else "**missed**"]
         lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines)
+    return "\n".join(lines + ["", step_floor(result)])
 
 
 def compare_table(result):
-    lines = ["| | libsot, ms | llama.cpp, ms | libsot, tokens/s | llama.cpp, tokens/s | ratio |",
-             "|---|---|---|---|---|---|"]
+    lines = ["| | least time by the machine's limits, ms | libsot, ms | llama.cpp, ms | "
+             "libsot, tokens/s | llama.cpp, tokens/s | ratio |", "|---|---|---|---|---|---|---|"]
     for case in result["summary"]["cases"]:
         name = (f"prefill of {case['size']} tokens" if case["case"] == "prefill" else
                 f"decode, batch {case['size']}")
         attention = "" if case["variant"] == "flash" else " ¹"
         lines.append("| " + " | ".join([
-            name, milliseconds(case["libsot"]["ms"]),
+            name, f"{floor_ms(result, case['case'], case['size']):.0f}",
+            milliseconds(case["libsot"]["ms"]),
             milliseconds(case["llama.cpp"]["ms"]) + attention,
             f"{case['libsot']['tokens_per_s']:.1f}", f"{case['llama.cpp']['tokens_per_s']:.1f}",
             with_range(case["ratio"])]) + " |")
@@ -172,6 +199,13 @@ def replay_rows(replayed):
         ]) + " |"
 
 
+def share_at_floor(found, question):
+    """The share of the length bound if every phase, the normal answer too, ran at its floor."""
+    floors = [found[phase]["floor_ns"] for phase in
+              ("normal", f"{question}_skeleton", f"{question}_expansions")]
+    return floors[0] / (floors[1] + floors[2]) / found["bound"]
+
+
 def replay_table(result):
     parts = []
     for replayed in result["replays"]:
@@ -188,7 +222,9 @@ def replay_table(result):
             f"Speed-up {found['first_speedup']:.2f} for the first question of a session, "
             f"{found['later_speedup']:.2f} for a later one; the lengths allow "
             f"{found['bound']:.2f}, of which {found['first_share_of_bound']:.0%} and "
-            f"{found['later_share_of_bound']:.0%} are reached.",
+            f"{found['later_share_of_bound']:.0%} are reached. With every phase at its floor it "
+            f"would be {share_at_floor(found, 'first'):.0%} and "
+            f"{share_at_floor(found, 'later'):.0%}.",
         ]
         if all(peaks):
             parts[-1] += (
@@ -201,7 +237,7 @@ def replay_table(result):
 
 def machine_table(result):
     machine, libraries = result["machine"], result["libraries"]
-    limits = result["summary"].get("limits")
+    limits = result["summary"]["limits"]
     llama = libraries["llama.cpp"]
     rows = [
         ("date", result["date"]),
@@ -218,16 +254,10 @@ def machine_table(result):
                       + ", ".join(machine_facts.compiled_in(llama["system_info"]))),
         ("model", f"`{result['model']}`, FP16, a file of {result['file_bytes'] / 1e9:.2f} GB"),
         ("threads", str(result["threads"])),
+        ("read bandwidth", with_range(billions(limits["read_bytes_per_s"]), "{:.1f}") + " GB/s"),
+        ("products of FP16 weights",
+         with_range(billions(limits["product_flops"]), "{:.0f}") + " GFLOP/s at most"),
     ]
-    if limits:
-        rows[-1:-1] = [
-            ("read bandwidth", with_range({name: value / 1e9 for name, value in
-                                           limits["read_bytes_per_s"].items()}, "{:.1f}")
-             + " GB/s"),
-            ("products of FP16 weights", with_range({name: value / 1e9 for name, value in
-                                                     limits["product_flops"].items()}, "{:.0f}")
-             + " GFLOP/s at most"),
-        ]
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 

@@ -59,8 +59,16 @@ def result_of(times):
     return {"samples": samples, "replays": [],
             "limits": [{"read_bytes_per_s": 20e9, "product_flops": 100e9},
                        {"read_bytes_per_s": 40e9, "product_flops": 100e9}],
-            "libraries": {"libsot": {"model": {"weight_bytes": 1_000_000_000},
-                                     "session": {"isa": "avx512"}}}}
+            "model": "file", "libraries": {"libsot": {
+                "model": {"weight_bytes": 1_000_000_000, "n_vocab": 1000, "d_model": 50_000},
+                "session": {"isa": "avx512"}}}}
+
+
+def replay_of(model, share, peaks):
+    return {"model": model, "replay": {
+        "first_share_of_bound": share, "later_share_of_bound": share, "weight_bytes": 100,
+        "memory_normal": {"process_peak_bytes": peaks[0]},
+        "memory_sot": {"process_peak_bytes": peaks[1]}}}
 
 
 class Report(unittest.TestCase):
@@ -68,6 +76,8 @@ class Report(unittest.TestCase):
         self.result = result_of({
             ("libsot", "decode", 1): [100e6, 50e6], ("llama.cpp", "decode", 1): [200e6, 50e6],
             ("libsot", "decode", 16): [200e6, 150e6], ("llama.cpp", "decode", 16): [400e6, 600e6]})
+        self.result["replays"] = [replay_of("file", 0.5, (90, 90)),
+                                  replay_of("random:7b", 0.8, (100, 104))]
         self.result["summary"] = compare_report.summarize(self.result)
 
     def test_shares_and_ratios_are_taken_round_by_round(self):
@@ -78,6 +88,21 @@ class Report(unittest.TestCase):
         self.assertEqual(goals["step_ratio"]["libsot"], {"median": 2.5, "min": 2.0, "max": 3.0})
         self.assertEqual(goals["tokens_ratio"]["libsot"], {"median": 3.0, "min": 2.0, "max": 4.0})
         self.assertNotIn("prefill_ratio", goals)
+
+    def test_replay_of_the_large_model_has_goals_of_its_own(self):
+        goals = self.result["summary"]["goals"]
+        values = {key: goals[key]["libsot"]["median"] for key in goals}
+        self.assertEqual(values["first_share"], 0.5)
+        self.assertEqual(values["7b_first_share"], 0.8)
+        self.assertEqual((values["7b_memory"], values["7b_sot_memory"]), (1.04, 1.04))
+
+    def test_floor_is_the_slower_of_reading_and_multiplying(self):
+        floor = compare_report.floor_ms
+        # 1 GB at 30 GB/s; 1 GFLOP a row at 100 GFLOP/s
+        self.assertAlmostEqual(floor(self.result, "decode", 1), 1e3 / 30)
+        self.assertAlmostEqual(floor(self.result, "decode", 16), 160)
+        # 0.9 GFLOP a row, and the last row's 0.1 of the output matrix
+        self.assertAlmostEqual(floor(self.result, "prefill", 20), 181)
 
     def test_goals_table_judges_by_the_instruction_set(self):
         table = compare_report.goals_table(self.result)
