@@ -20,9 +20,11 @@
 #include "io/tensor_names.h"
 
 enum {
-    PREFIX_BYTES = 7,       /* "random:" */
-    N_LEVELS = 4096,        /* distinct values of a matrix: 12 random bits each */
-    BLOCK_VALUES = 8,       /* made from one 128-bit random block */
+    PREFIX_BYTES = 7, /* "random:" */
+    N_LEVELS = 4096,  /* distinct values of a matrix: 12 random bits each */
+    BLOCK_VALUES = 8, /* made from one 128-bit random block */
+    MANY_VALUES = BLOCK_VALUES * SOTI_RANDOM_LANES,
+    UNIT_ROWS = 16,         /* a thread's share of a product is a multiple of as many rows */
     CHUNK_VALUES = 1 << 24, /* between two calls of progress: 32 MiB */
     ALIGNMENT = 64,         /* of a tensor's start, bytes */
     CONTEXT_TOKENS = 4096,
@@ -42,12 +44,12 @@ static const preset presets[] = {
     {"33b", "6656x60x52x17920x32000"},
 };
 
-/* One run of the pool: values [first, first + n) of a tensor. */
+/* One run of the pool: piece i_piece of n_pieces of every thread's rows of a tensor. */
 typedef struct fill_job {
     const uint16_t *levels; /* (N_LEVELS) */
-    uint16_t *values;
-    size_t first; /* a multiple of BLOCK_VALUES */
-    size_t n;
+    uint16_t *values;       /* (n_rows, n_columns) */
+    size_t n_rows, n_columns;
+    size_t i_piece, n_pieces;
     uint64_t seed;
     uint64_t stream;
 } fill_job;
@@ -213,22 +215,45 @@ static void make_levels(void *context, uint32_t i_thread, uint32_t n_threads)
     }
 }
 
+/* Blocks of BLOCK_VALUES values each from words that lie stride apart. */
+static void put_block(const uint16_t *levels, const uint32_t *words, size_t stride, uint16_t *block)
+{
+    for (size_t j = 0; j < 4; j++) {
+        uint32_t word = words[j * stride];
+        block[2 * j] = levels[word & (N_LEVELS - 1)];
+        block[2 * j + 1] = levels[word >> 16 & (N_LEVELS - 1)];
+    }
+}
+
+/* Threads fill, and so place in memory, the rows that the same share of a product will read. With
+ * several memory nodes that helps a pool whose threads are pinned; others move about. */
 static void fill_share(void *context, uint32_t i_thread, uint32_t n_threads)
 {
     const fill_job *job = context;
+    size_t first;
+    size_t last;
     size_t i;
     size_t end;
-    soti_pool_share(job->n, BLOCK_VALUES, i_thread, n_threads, &i, &end);
+    soti_pool_share(job->n_rows, UNIT_ROWS, i_thread, n_threads, &first, &last);
+    soti_pool_share((last - first) * job->n_columns, BLOCK_VALUES, (uint32_t)job->i_piece,
+                    (uint32_t)job->n_pieces, &i, &end);
+    i += first * job->n_columns;
+    end += first * job->n_columns;
+    for (; i + MANY_VALUES <= end; i += MANY_VALUES) {
+        uint32_t words[4][SOTI_RANDOM_LANES];
+        soti_random_blocks(job->seed, job->stream, i / BLOCK_VALUES, words);
+        for (size_t j = 0; j < SOTI_RANDOM_LANES; j++) {
+            put_block(job->levels, words[0] + j, SOTI_RANDOM_LANES,
+                      job->values + i + j * BLOCK_VALUES);
+        }
+    }
     for (; i < end; i += BLOCK_VALUES) {
         uint32_t words[4];
-        soti_random_block(job->seed, job->stream, (job->first + i) / BLOCK_VALUES, words);
         uint16_t block[BLOCK_VALUES];
-        for (int j = 0; j < 4; j++) {
-            block[2 * j] = job->levels[words[j] & (N_LEVELS - 1)];
-            block[2 * j + 1] = job->levels[words[j] >> 16 & (N_LEVELS - 1)];
-        }
-        size_t n = end - i < BLOCK_VALUES ? end - i : BLOCK_VALUES;
-        memcpy(job->values + job->first + i, block, n * sizeof block[0]);
+        soti_random_block(job->seed, job->stream, i / BLOCK_VALUES, words);
+        put_block(job->levels, words, 1, block);
+        memcpy(job->values + i, block,
+               (end - i < BLOCK_VALUES ? end - i : BLOCK_VALUES) * sizeof block[0]);
     }
 }
 
@@ -255,17 +280,20 @@ static sot_status fill_tensor(filler *work, size_t i_tensor, uint32_t role, soti
         level_job job = {role, out->shape.n_layer, tensor->dims[1], work->levels};
         soti_pool_run_here(make_levels, &job); /* whatever way the host rounds */
     }
-    for (size_t first = 0; first < count; first += CHUNK_VALUES) {
+    size_t n_pieces = (count + CHUNK_VALUES - 1) / CHUNK_VALUES;
+    for (size_t i = 0; i < n_pieces; i++) {
         fill_job job = {
             .levels = work->levels,
             .values = values,
-            .first = first,
-            .n = count - first < CHUNK_VALUES ? count - first : CHUNK_VALUES,
+            .n_rows = tensor->dims[0],
+            .n_columns = count / tensor->dims[0],
+            .i_piece = i,
+            .n_pieces = n_pieces,
             .seed = work->seed,
             .stream = i_tensor,
         };
         soti_pool_run(work->pool, fill_share, &job);
-        work->done_bytes += job.n * sizeof *values;
+        work->done_bytes += (count * (i + 1) / n_pieces - count * i / n_pieces) * sizeof *values;
         if (work->progress != NULL &&
             work->progress(work->done_bytes, out->owned_bytes, work->user) != 0) {
             return soti_fail(SOT_ERR_CANCELLED, "%s: cancelled while weights were made", out->path);

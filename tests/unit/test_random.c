@@ -42,11 +42,29 @@ static void random_uniform_is_in_unit_interval(void **state)
     assert_true(sum / 100000 > 0.4954 && sum / 100000 < 0.5046);
 }
 
+static void random_blocks_together_equal_blocks_alone(void **state)
+{
+    (void)state;
+    static const uint64_t starts[] = {0, 1, 12345, UINT32_MAX - 3, UINT64_MAX - 2};
+    for (size_t s = 0; s < sizeof starts / sizeof starts[0]; s++) {
+        uint32_t words[4][SOTI_RANDOM_LANES];
+        soti_random_blocks(0x123456789ABCDEFu, s << 33 | s, starts[s], words);
+        for (uint64_t j = 0; j < SOTI_RANDOM_LANES; j++) {
+            uint32_t alone[4];
+            soti_random_block(0x123456789ABCDEFu, s << 33 | s, starts[s] + j, alone);
+            for (size_t w = 0; w < 4; w++) {
+                assert_int_equal(words[w][j], alone[w]);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_known_answers_match),
         cmocka_unit_test(random_uniform_is_in_unit_interval),
+        cmocka_unit_test(random_blocks_together_equal_blocks_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
