@@ -32,6 +32,8 @@ INLINE void product_block(const soti_block *block, const int n_rows, const int n
             sums[r][i] = _mm256_setzero_ps();
         }
     }
+    const uint16_t *next = block->next;
+    size_t n_next = block->n_next;
     size_t k = 0;
     for (; k + LANES <= n_in; k += LANES) {
         __m256 weights[OUTS];
@@ -40,8 +42,8 @@ INLINE void product_block(const soti_block *block, const int n_rows, const int n
             weights[i] = load_halves(w + (size_t)i * n_in + k);
         }
         if (k % LINE_VALUES == 0) {
-            for (size_t i = 0; i < block->n_next; i++) {
-                _mm_prefetch((const char *)(block->next + i * n_in + k), _MM_HINT_T1);
+            for (size_t i = 0; i < n_next; i++) {
+                _mm_prefetch((const char *)(next + n_next * k + i * LINE_VALUES), _MM_HINT_T1);
             }
         }
         UNROLL

@@ -49,7 +49,7 @@ INLINE void product_block(const soti_block *block, const int n_rows, const int n
         }
         if (k % LINE_VALUES == 0) {
             for (size_t i = 0; i < n_next; i++) {
-                _mm_prefetch((const char *)(next + i * n_in + k), _MM_HINT_T1);
+                _mm_prefetch((const char *)(next + n_next * k + i * LINE_VALUES), _MM_HINT_T1);
             }
         }
         UNROLL

@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 /* One block: n_rows rows times n_out weight rows. next: weights that will be needed later; the
- * block fetches n_next rows of n_in of them into L2, line by line as it goes. They may lie behind
- * the matrix: a fetch never faults. */
+ * block fetches n_next rows of n_in of them into L2 as it goes, in the order in which they lie:
+ * memory answers that best (28 instead of 26 GB/s on two cores of Zen 4). They may lie behind the
+ * matrix: a fetch never faults. */
 typedef struct soti_block {
     const uint16_t *w; /* (n_out, n_in) contiguous */
     size_t n_in;
