@@ -59,18 +59,23 @@ static void multiply_halves(const uint16_t a[STEP], const uint16_t b[STEP], uint
     _mm512_storeu_si512(differences, half_differences(left, right));
 }
 
+static void round_emulated(const float values[STEP], uint16_t bfloats[STEP])
+{
+    _mm512_storeu_si512(bfloats,
+                        round_to_bfloats(_mm512_loadu_ps(values), _mm512_loadu_ps(values + SIDE)));
+}
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
 
-__attribute__((target("avx512f,avx512bw,avx512bf16"))) static uint16_t round_natively(float value)
+__attribute__((target("avx512f,avx512bw,avx512bf16"))) static void
+round_natively(const float values[STEP], uint16_t bfloats[STEP])
 {
-    uint16_t bfloats[32];
-    __m512 values = _mm512_set1_ps(value);
-    _mm512_storeu_si512(bfloats, (__m512i)_mm512_cvtne2ps_pbh(values, values));
-    return bfloats[31];
+    _mm512_storeu_si512(bfloats, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(values + SIDE),
+                                                              _mm512_loadu_ps(values)));
 }
 
 static void need_avx512(void)
@@ -671,18 +676,25 @@ static void emulated_halves_are_rounded_once(void **state)
 static void emulated_bfloats_are_the_machines_own(void **state)
 {
     (void)state;
+    need_avx512();
     if (!__builtin_cpu_supports("avx512bf16")) {
         print_message("skipped: this machine has no AVX512_BF16 to compare with\n");
         skip();
     }
-    for (uint64_t i = 0; i < 200000; i++) {
-        uint32_t words[4];
-        soti_random_block(4, 1, i, words);
-        uint32_t bits = words[1] % 3 == 0 ? words[0] << 15 : words[0]; /* ties among them */
-        bits = words[2] % 16 == 0 ? bits | 0x7F800000u : bits;         /* not finite */
-        float value;
-        memcpy(&value, &bits, sizeof value);
-        assert_int_equal(round_to_bfloat(value), round_natively(value));
+    for (uint64_t i = 0; i < 10000; i++) {
+        float values[STEP];
+        uint16_t found[STEP];
+        uint16_t native[STEP];
+        for (uint64_t j = 0; j < STEP; j++) {
+            uint32_t words[4];
+            soti_random_block(4, j, i, words);
+            uint32_t bits = words[1] % 3 == 0 ? words[0] << 15 : words[0]; /* ties among them */
+            bits = words[2] % 16 == 0 ? bits | 0x7F800000u : bits;         /* not finite */
+            memcpy(&values[j], &bits, sizeof bits);
+        }
+        round_emulated(values, found);
+        round_natively(values, native);
+        assert_memory_equal(found, native, sizeof native);
     }
 }
 
