@@ -400,7 +400,7 @@ static void use_part(span_work *work, uint32_t i_segment)
 {
     soti_context *context = work->context;
     size_t i_part = (size_t)i_segment * context->shape.n_kv + work->i_kv;
-    size_t i_query = (i_part * SOTI_CPU_SPAN_ROWS + work->span->first_row) * work->n_per_row;
+    size_t i_query = (i_part * context->rows.n_rows + work->span->first_row) * work->n_per_row;
     work->sums = context->part_sums + i_query * context->shape.d_head;
     work->states = context->part_states + i_query;
 }

@@ -99,7 +99,8 @@ struct soti_context {
     uint32_t n_parts;      /* segments that are units of their own; 0: spans are */
     atomic_uint next_unit; /* of what threads take one by one */
 
-    /* Segments that await merging: (n_segments, n_kv, SPAN_ROWS, n_head / n_kv) of each. */
+    /* Segments that await merging, of a batch of at most SPAN_ROWS rows:
+     * (n_segments, n_kv, n_rows, n_head / n_kv) of each. */
     float *part_sums; /* d_head floats each */
     soti_softmax *part_states;
 

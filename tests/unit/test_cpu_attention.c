@@ -38,12 +38,12 @@ typedef struct bench {
 } bench;
 
 /* Pages hold random keys and values everywhere: what a row must not see is there to be seen. */
-static void bench_open(bench *all, const heads *kind, const char *isa, uint32_t n_threads,
-                       uint32_t n_shared)
+static void bench_open_for(bench *all, const heads *kind, const char *isa, uint32_t n_threads,
+                           uint32_t n_shared, uint32_t n_rows_max)
 {
     soti_shape shape = {1, kind->n_head,          kind->n_kv, kind->d_head, 2,    2,
                         2, SOTI_ROPE_INTERLEAVED, 10000.0f,   1.0f,         1e-5f};
-    soti_context_params params = {.n_rows_max = N_ROWS_MAX,
+    soti_context_params params = {.n_rows_max = n_rows_max,
                                   .n_logits_max = 1,
                                   .n_sequences_max = N_SEQUENCES,
                                   .n_pages = N_SEQUENCES * N_TABLE,
@@ -72,6 +72,12 @@ static void bench_open(bench *all, const heads *kind, const char *isa, uint32_t 
     all->rows.page_tables = all->tables[0];
     all->rows.table_stride = N_TABLE;
     all->rows.groups = all->groups;
+}
+
+static void bench_open(bench *all, const heads *kind, const char *isa, uint32_t n_threads,
+                       uint32_t n_shared)
+{
+    bench_open_for(all, kind, isa, n_threads, n_shared, N_ROWS_MAX);
 }
 
 static void bench_close(bench *all)
@@ -285,12 +291,32 @@ static void attention_threads_and_chunks_change_no_bit(void **state)
     }
 }
 
+/* A context that was made for fewer rows than a span has: what segments leave to be merged must
+ * stay within what such a context reserved, which the address sanitizer watches. */
+static void attention_context_of_few_rows_keeps_to_its_memory(void **state)
+{
+    (void)state;
+    for (uint32_t n_rows = 1; n_rows <= 3; n_rows++) {
+        bench all;
+        bench_open_for(&all, &kinds[2], "portable", 8, 0, n_rows);
+        for (uint32_t s = 0; s < n_rows; s++) {
+            add_row(&all, s, N_POSITIONS - 1 - s);
+            add_group(&all, 1, 0);
+        }
+        run(&all);
+        assert_true(all.context->n_parts > 1);
+        check_rows(&all, "portable");
+        bench_close(&all);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_positions_around_page_and_segment_borders_match),
         cmocka_unit_test(attention_shared_pages_equal_flat_bit_for_bit),
         cmocka_unit_test(attention_threads_and_chunks_change_no_bit),
+        cmocka_unit_test(attention_context_of_few_rows_keeps_to_its_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
