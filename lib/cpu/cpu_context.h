@@ -27,7 +27,7 @@
 #include "cpu/cpu_kernels.h"
 
 enum {
-    SOTI_CPU_UNIT_OUT = 16,        /* weight rows of one unit of work */
+    SOTI_CPU_UNIT_OUT = 32,        /* weight rows of one unit of work */
     SOTI_CPU_TILE_ROWS = 128,      /* rows that pass over a unit together, while it is in L2 */
     SOTI_CPU_SPAN_ROWS = 16,       /* rows of one unit of attention */
     SOTI_CPU_SEGMENT_TOKENS = 128, /* positions that have a softmax of their own; whole pages */

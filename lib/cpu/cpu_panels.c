@@ -7,7 +7,7 @@
  *   rows 11..15 x panel p                            3                                          */
 #include "cpu/cpu_panels.h"
 
-enum { PANEL_BYTES = 96 * 1024 }; /* it, the next one and some rows fit in L2 together */
+enum { PANEL_BYTES = 128 * 1024 }; /* it, the next one and some rows fit in L2 together */
 
 /* Rows go in as few blocks as possible, of sizes as equal as possible: 8 as 4 and 4. */
 static void multiply_panel(const soti_block_kind *kind, soti_block block, size_t n_out,

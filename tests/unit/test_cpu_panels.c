@@ -43,7 +43,7 @@ static void count_block(const soti_block *block)
 static void check(size_t n_in, size_t n_out, size_t n_rows)
 {
     static const soti_block_kind kind = {count_block, ROWS, OUTS};
-    size_t n_panel = 96 * 1024 / (2 * n_in) / OUTS * OUTS;
+    size_t n_panel = 128 * 1024 / (2 * n_in) / OUTS * OUTS;
     n_panel = n_panel < OUTS ? OUTS : n_panel < n_out ? n_panel : n_out;
     size_t out_stride = n_out + 3;
     size_t n_weights = (2 * n_out + OUTS) * n_in;
