@@ -132,6 +132,21 @@ static int measure(struct bench *bench)
     return code;
 }
 
+/* In the place of what the file held before. Returns 0 where that cannot be had. */
+static int store(struct bench *bench)
+{
+    FILE *file = freopen(NULL, "w", bench->json); /* closes it if it fails */
+    bench->json = NULL;
+    if (!file)
+        return 0;
+    json_t *object = findings_json(&bench->findings);
+    int failed = json_dumpf(object, file, JSON_INDENT(2)) != 0;
+    failed |= fputc('\n', file) == EOF;
+    failed |= fclose(file) != 0;
+    json_decref(object);
+    return !failed;
+}
+
 /* Prints and stores what there is. Returns the exit code. */
 static int report(struct bench *bench, int code)
 {
@@ -143,17 +158,9 @@ static int report(struct bench *bench, int code)
     if (code == EXIT_INTERRUPTED)
         complain(is_measured ? "interrupted; some cases were not measured"
                              : "interrupted before anything was measured");
-    if (bench->json && is_measured && (bench->json = freopen(NULL, "w", bench->json))) {
-        json_t *object = findings_json(&bench->findings);
-        int failed = json_dumpf(object, bench->json, JSON_INDENT(2)) != 0;
-        failed |= fputc('\n', bench->json) == EOF;
-        failed |= fclose(bench->json) != 0;
-        bench->json = NULL;
-        json_decref(object);
-        if (failed) {
-            complain("%s: cannot be written", bench->options.json_path);
-            return code < 0 ? EXIT_FAILED : code;
-        }
+    if (bench->json && is_measured && !store(bench)) {
+        complain("%s: cannot be written", bench->options.json_path);
+        return code < 0 ? EXIT_FAILED : code;
     }
     return code < 0 ? EXIT_DONE : code;
 }

@@ -140,7 +140,7 @@ static void print_batch_cost(const struct passes *passes)
         const struct pass_case *one = &passes->cases[i];
         if (one->group != CASE_DECODE || one->n_sequences != 1 || one->n_times == 0)
             continue;
-        for (size_t j = passes->n_cases; j-- > 0;) {
+        for (size_t j = passes->n_cases; j-- > i + 1;) {
             const struct pass_case *many = &passes->cases[j];
             if (many->group != CASE_DECODE || many->n_past != one->n_past || many->n_times == 0)
                 continue;

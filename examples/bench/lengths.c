@@ -86,8 +86,7 @@ static void from_row(struct lengths *lengths, const struct fig11_row *row)
 {
     *lengths = (struct lengths){.n_normal = rounded(row->normal, 1),
                                 .n_points = rounded(row->points, 1),
-                                .n_skeleton = rounded(skeleton_per_point * row->points, 1),
-                                .paper_stage2 = stage2_fixed + stage2_per_point * row->points};
+                                .n_skeleton = rounded(skeleton_per_point * row->points, 1)};
     snprintf(lengths->name, sizeof lengths->name, "%s, %s", row->model, row->category);
     lengths->points[0] = rounded(row->longest, 1);
     if (lengths->n_points > 1) {
@@ -183,7 +182,11 @@ static int from_object(struct lengths *lengths, const json_t *object, const char
     size_t i;
     json_t *point;
     *lengths = (struct lengths){0};
-    snprintf(lengths->name, sizeof lengths->name, "%s", name ? name : path);
+    name = name ? name : path;
+    struct text clean = {0};
+    text_clean(&clean, name, strlen(name)); /* it will be printed */
+    snprintf(lengths->name, sizeof lengths->name, "%s", clean.bytes ? clean.bytes : "");
+    text_free(&clean);
     long long normal = json_integer_value(json_object_get(object, "normal"));
     long long skeleton = json_integer_value(json_object_get(object, "skeleton"));
     if (!check_length("\"normal\"", normal) || !check_length("\"skeleton\"", skeleton))

@@ -16,7 +16,6 @@ struct lengths {
     /* Prompts: of the normal answer; of the skeleton; what the points' requests have in common; the
      * rest of each. */
     uint32_t n_question, n_stage1, n_common, n_tail;
-    double paper_stage2; /* what the paper counted for the last two together; 0: nothing */
 };
 
 uint32_t lengths_longest(const struct lengths *lengths);

@@ -52,7 +52,8 @@ struct replay_summary {
 };
 struct replay_summary replay_summarize(const struct replay *replay);
 
-/* What a phase costs at least; 0 bytes where it is not known how the prompts are shared. */
+/* What a phase costs at least. How prompts are shared is worked out from how many of their tokens
+ * were reused, which is not exact for the paper's own wording. */
 struct cost replay_phase_cost(const struct replay *replay, unsigned phase,
                               const struct cost_model *model, const struct limits *limits);
 

@@ -54,6 +54,11 @@ static struct cost text_cost(const struct replay_phase *phase, uint32_t n_chunk,
     return cost;
 }
 
+static uint32_t least_of(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* All expansions: what the requests have in common, then their own ends in one pass, then steps
  * whose rows become fewer as points end. */
 static struct cost expansions_cost(const struct replay *replay, const struct replay_phase *phase,
@@ -64,14 +69,15 @@ static struct cost expansions_cost(const struct replay *replay, const struct rep
     struct cost cost = {0};
     uint32_t n = lengths->n_points;
     /* Of the session's first question nothing is reused but the common part, by all points but the
-     * one for which it was computed. */
+     * one for which it was computed. In the paper's own wording that is near the truth only, for
+     * the stages begin alike and questions differ in length: hence the bounds below. */
     uint32_t n_common = n > 1 ? first->n_reused / (n - 1) : 0;
-    uint32_t n_tails = first->n_prompt - n_common;
-    uint32_t n_kept = n > 1 ? phase->n_reused - (n - 1) * n_common : phase->n_reused;
+    uint32_t n_tails = first->n_prompt - least_of(first->n_prompt, n_common);
+    uint32_t n_kept = phase->n_reused - least_of(phase->n_reused, (n - 1) * n_common);
     double n_tail = (double)n_tails / n;
     if (n > 1)
-        cost_add_prompt(&cost, model, n_common - n_kept, n_kept, replay->n_chunk, 0, bandwidth,
-                        rate);
+        cost_add_prompt(&cost, model, n_common - least_of(n_common, n_kept), n_kept,
+                        replay->n_chunk, 0, bandwidth, rate);
     struct pass tails = {.n_rows = n_tails,
                          .n_logits = n,
                          .n_read = n_common,

@@ -217,8 +217,11 @@ def replays(arguments, path, name):
     for model in arguments.replay:
         what = (path, name, 3) if model == "file" else (model, model, 1)
         say(f"replaying on {what[1]}")
-        done.append(sot_bench_runs.replay(arguments.build, arguments.threads, arguments.isa,
-                                          *what))
+        replayed = sot_bench_runs.replay(arguments.build, arguments.threads, arguments.isa, *what)
+        if replayed["replay"]:
+            done.append(replayed)
+        else:
+            say(f"sot-bench left the replay on {what[1]} out")
     return done
 
 

@@ -288,13 +288,18 @@ class QuickRun(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "lengths.json")
             with open(path, "w", encoding="utf-8") as file:
-                json.dump({"name": "mine", "normal": 6, "skeleton": 4, "points": [3, 2]}, file)
+                json.dump({"name": "mine\x1b[2J", "normal": 6, "skeleton": 4,
+                           "points": [3, 2]}, file)
             found, printed = bench_json("--cases", "replay", "--lengths-file", path,
                                         "--paper-prompts")
-        self.assertIn("SoT replay, mine", printed)
+        self.assertIn("SoT replay, mine\N{REPLACEMENT CHARACTER}[2J", printed)
         self.assertEqual(found["replay"]["prompts"], "paper")
         self.assertGreater(found["replay"]["first_skeleton"]["prompt_tokens"], 900)  # bytes
         self.check_replay(found["replay"])
+        for stage in ("first_expansions", "later_expansions"):
+            phase = found["replay"][stage]
+            n_rows = phase["prompt_tokens"] + phase["reused_tokens"] + phase["tokens"]
+            self.assertLess(phase["flops"], 10 * n_rows * 2 * weights())
 
 
 class Lengths(unittest.TestCase):
