@@ -22,9 +22,11 @@ enum {
 static const char conversation_names[] =
     "vicuna, llama2-chat, ultralm, openchat, stablevicuna, none";
 
-/* All public structs hold pointers or 64-bit numbers, so the sizes of all versions are multiples of
- * this, and no size cuts a field in two. */
+/* The sizes of all versions of all public structs are multiples of this, and no size cuts a field
+ * in two: where there are pointers or 64-bit numbers the compiler sees to it, elsewhere fields are
+ * added in pairs. */
 static const size_t struct_unit = sizeof(void *);
+_Static_assert(sizeof(sot_measure_params) % sizeof(uint64_t) == 0, "holds 32-bit numbers alone");
 
 static sot_status read_struct_size(const char *what, const void *params, size_t *size)
 {
