@@ -24,7 +24,7 @@ enum {
     N_LEVELS = 4096,  /* distinct values of a matrix: 12 random bits each */
     BLOCK_VALUES = 8, /* made from one 128-bit random block */
     MANY_VALUES = BLOCK_VALUES * SOTI_RANDOM_LANES,
-    UNIT_ROWS = 16,         /* a thread's share of a product is a multiple of as many rows */
+    UNIT_ROWS = 32,         /* a thread's share of a product is a multiple of as many rows */
     CHUNK_VALUES = 1 << 24, /* between two calls of progress: 32 MiB */
     ALIGNMENT = 64,         /* of a tensor's start, bytes */
     CONTEXT_TOKENS = 4096,
