@@ -4,8 +4,9 @@
  *
  * CK-1  An output element's operations and their order depend on n_in (or n) and on its own row and
  *       weight row alone: not on how many rows or weight rows one call handles, nor on the
- * element's place in the call. That is what makes the backend batch-invariant (BE-1). CK-2 Pointers
- * need the alignment of their type only, and nothing outside the arrays is read. */
+ *       element's place in the call. That is what makes the backend batch-invariant (BE-1).
+ *
+ * CK-2  Pointers need the alignment of their type only, and nothing outside the arrays is read. */
 #ifndef SOTI_CPU_CPU_KERNELS_H
 #define SOTI_CPU_CPU_KERNELS_H
 
