@@ -7,7 +7,9 @@
  *
  * Promises every backend keeps:
  *   BE-1  batch-invariance: a row's results depend on its own sequence only, bit for bit: not on
- *         the other rows, their number, their order, nor on how a prompt was cut into steps.
+ *         the other rows, their number, their order, nor on how a prompt was cut into steps. They
+ *         may depend on which of the sequence's tokens came from a prompt and which were
+ *         generated: a backend may compute the two in different ways.
  *   BE-2  after context_create nothing is allocated that can fail.
  *   BE-3  a context is used by one thread at a time, device and weights by any number.
  *   BE-4  FP16 weights and pages, FP32 residual stream and accumulation. */
@@ -78,9 +80,11 @@ typedef struct soti_row_group {
  * positions 0 .. its own. All arrays are borrowed until the next batch_begin. */
 typedef struct soti_rows {
     uint32_t n_rows;
-    const int32_t *tokens;       /* (n_rows) */
-    const uint32_t *positions;   /* (n_rows) */
-    const uint32_t *sequences;   /* (n_rows) index of a page table, ascending */
+    uint32_t n_prompt_rows; /* the first of them come from prompts; each of the rest was generated
+                               and is its sequence's only row */
+    const int32_t *tokens;  /* (n_rows) */
+    const uint32_t *positions; /* (n_rows) */
+    const uint32_t *sequences; /* (n_rows) index of a page table, ascending */
     uint32_t n_sequences;
     const uint32_t *page_tables; /* (n_sequences, table_stride) pages in order of position */
     uint32_t table_stride;
@@ -93,15 +97,15 @@ typedef struct soti_rows {
 /* How to choose one token from one row of logits. In this order: penalty, temperature, top-k,
  * top-p, draw. temperature 0 takes the largest logit, the lowest id among equals. */
 typedef struct soti_pick {
-    uint32_t i_logit;         /* index into logit_rows */
+    uint32_t i_logit; /* index into logit_rows */
     float temperature;
     float top_p;              /* (0, 1]; 1: off */
     float repetition_penalty; /* > 0; 1: off */
     uint32_t top_k;           /* 0: off */
     uint64_t seed;
-    uint64_t stream;          /* of the sequence */
-    uint64_t counter;         /* of the token in the sequence: soti_random_uniform's arguments */
-    const int32_t *recent;    /* (n_recent) tokens the penalty applies to; repeats count once */
+    uint64_t stream;       /* of the sequence */
+    uint64_t counter;      /* of the token in the sequence: soti_random_uniform's arguments */
+    const int32_t *recent; /* (n_recent) tokens the penalty applies to; repeats count once */
     uint32_t n_recent;
 } soti_pick;
 
