@@ -23,7 +23,7 @@
 #include "base/shape.h"
 #include "sot/status.h"
 
-#define SOTI_BACKEND_VERSION 1u
+#define SOTI_BACKEND_VERSION 2u
 
 enum {
     SOTI_PAGE_TOKENS = 16 /* positions p with the same p / 16 lie in one page */
@@ -109,6 +109,14 @@ typedef struct soti_pick {
     uint32_t n_recent;
 } soti_pick;
 
+/* What a backend needs of libsot: a backend in a shared library of its own has its own copy of
+ * lib/base/, so the sentence of a failure must be carried over to the copy that the host reads. */
+typedef struct soti_host {
+    void (*fail)(sot_status status, const char *sentence); /* on the failing thread; NULL: nobody
+                                                              listens */
+    soti_log log;
+} soti_host;
+
 typedef struct soti_device soti_device;
 typedef struct soti_device_weights soti_device_weights;
 typedef struct soti_context soti_context;
@@ -118,8 +126,8 @@ typedef struct soti_backend {
     uint32_t table_size;
     const char *name; /* "cpu" */
 
-    /* Opens device number i_device. Returns DEVICE, MEMORY. */
-    sot_status (*device_open)(uint32_t i_device, const soti_log *log, soti_device **out);
+    /* Opens device number i_device; host is copied, NULL: silence. Returns DEVICE, MEMORY. */
+    sot_status (*device_open)(uint32_t i_device, const soti_host *host, soti_device **out);
     void (*device_close)(soti_device *device);
 
     /* Makes weights usable on the device: CPU uses them in place. progress as in sot.h, may be
@@ -167,5 +175,12 @@ typedef struct soti_backend {
 
 /* The backend inside libsot. Declared here so that lib/model/ needs no other header of it. */
 const soti_backend *soti_cpu_backend(void);
+
+/* The one symbol that a backend's shared library exports: its table, or NULL if it does not know
+ * this version (SOTI_BACKEND_VERSION of the caller). The table lives as long as the library stays
+ * open. */
+#define SOTI_CUDA_PLUGIN "soti_cuda_plugin"
+typedef const soti_backend *(*soti_plugin_fn)(uint32_t version);
+const soti_backend *soti_cuda_plugin(uint32_t version);
 
 #endif

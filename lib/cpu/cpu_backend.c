@@ -7,7 +7,7 @@
 #include "base/fail.h"
 #include "cpu/cpu_context.h"
 
-static sot_status device_open(uint32_t i_device, const soti_log *log, soti_device **out)
+static sot_status device_open(uint32_t i_device, const soti_host *host, soti_device **out)
 {
     *out = NULL;
     if (i_device != 0) {
@@ -17,8 +17,8 @@ static sot_status device_open(uint32_t i_device, const soti_log *log, soti_devic
     if (device == NULL) {
         return SOT_ERR_MEMORY;
     }
-    if (log != NULL) {
-        device->log = *log;
+    if (host != NULL) {
+        device->log = host->log;
     }
     *out = device;
     return SOT_OK;

@@ -31,6 +31,12 @@ static sot_status open_tokenizer(sot_model *model)
     return status == SOT_OK ? SOT_OK : soti_fail_in(status, "%s: ", model->checkpoint.path);
 }
 
+/* A backend's sentence, stored in the copy of lib/base/ that the host reads. */
+static void store_sentence(sot_status status, const char *sentence)
+{
+    soti_fail(status, "%s", sentence);
+}
+
 static sot_status open_parts(sot_model *model, const char *path, const sot_model_params *params)
 {
     RETURN_IF_ERROR(choose_backend(params->device, &model->backend));
@@ -42,7 +48,8 @@ static sot_status open_parts(sot_model *model, const char *path, const sot_model
     sot_progress_fn progress = checkpoint->owned == NULL ? params->progress : NULL;
     RETURN_IF_ERROR(
         soti_weight_set_build(checkpoint, progress, params->progress_user, &model->weights));
-    RETURN_IF_ERROR(model->backend->device_open(0, &model->log, &model->device));
+    soti_host host = {.fail = store_sentence, .log = model->log};
+    RETURN_IF_ERROR(model->backend->device_open(0, &host, &model->device));
     return model->backend->weights_create(model->device, &checkpoint->shape, &model->weights.view,
                                           NULL, NULL, &model->device_weights);
 }
