@@ -265,8 +265,4 @@ const soti_cpu_attention_kernels soti_cpu_attention_avx2 = {
     .merge = merge,
 };
 
-#else
-
-typedef int nothing_on_this_architecture;
-
 #endif

@@ -222,8 +222,4 @@ const soti_cpu_attention_kernels soti_cpu_attention_avx512 = {
     .merge = merge,
 };
 
-#else
-
-typedef int nothing_on_this_architecture;
-
 #endif

@@ -225,8 +225,9 @@ static void put_block(const uint16_t *levels, const uint32_t *words, size_t stri
     }
 }
 
-/* Threads fill, and so place in memory, the rows that the same share of a product will read. With
- * several memory nodes that helps a pool whose threads are pinned; others move about. */
+/* Threads fill, and so place in memory, the rows that the same share of a product will read; not so
+ * for query, key and value, whose heads are shared out as those of one matrix. With several memory
+ * nodes that helps a pool whose threads are pinned; others move about. */
 static void fill_share(void *context, uint32_t i_thread, uint32_t n_threads)
 {
     const fill_job *job = context;
