@@ -119,17 +119,19 @@ SOT_API sot_status sot_model_save(const sot_model *model, const char *path,
 
 typedef struct sot_session_params {
     uint32_t struct_size;
-    uint32_t n_threads;  /* worker threads; default: one per CPU this process may run on; at most
-                            256 */
+    uint32_t n_threads;  /* threads that compute, the calling one among them; default: one per CPU
+                            this process may run on; at most 256 */
     uint32_t n_ctx;      /* tokens a sequence can hold; default: n_ctx_train (2048 where it is not
                             stated), at most 4096 */
     uint32_t max_batch;  /* sequences decoded together; default 16, at most 4096 */
     uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
     uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, or max_batch */
     const char *isa;     /* instruction set: NULL or "auto", "amx", "avx512", "avx2", "neon",
-                            "portable" */
-    uint32_t pin_threads; /* 1: worker thread i stays on the i-th CPU this process may run on, the
-                             calling thread is left alone; default: no thread is pinned */
+                            "portable"; on a machine with AMX "auto" and "amx" ask Linux for its
+                            tiles, for the whole process: alternate signal stacks then need room
+                            for 8 KiB more */
+    uint32_t pin_threads; /* 1: thread i > 0 stays on the i-th CPU (from 0) this process may run on,
+                             the calling thread is left alone; default: no thread is pinned */
     uint32_t flags;      /* none defined yet; 0 */
 } sot_session_params;
 #define SOT_SESSION_PARAMS_INIT SOT_STRUCT_INIT(sot_session_params)
