@@ -20,6 +20,7 @@ enum {
     PASSES = 5,
     RATE_TRIALS = 3,
     RATE_NS = 20 * 1000 * 1000,
+    CACHE_TIMES = 4, /* a block as large as that is read from memory */
     HUGE_PAGE = 2 * 1024 * 1024,
     MOST_ROUNDS = TRIALS * MOST_PATTERNS
 };
@@ -141,7 +142,8 @@ static double measure_rate(const struct limits *limits, const struct rate_loop *
 
 void limits_begin(struct limits *limits, const char *isa, unsigned n_threads, int pin)
 {
-    *limits = (struct limits){.n_threads = n_threads, .pin = pin};
+    *limits = (struct limits){
+        .n_threads = n_threads, .pin = pin, .cache_bytes = (size_t)machine_cache_bytes()};
     limits->is_amx = strcmp(isa, "amx") == 0;
     limits->fp32_loop = limits_fp32_loop(isa);
     limits->amx_loop = limits_amx_loop();
@@ -251,13 +253,24 @@ static int get_block(struct limits *limits, size_t bytes)
     return 1;
 }
 
+/* Not so few that caches would answer in the place of memory. */
+static size_t beyond_caches(const struct limits *limits, size_t bytes)
+{
+    size_t least = LIMITS_LONG_PROBE;
+    if (limits->cache_bytes < LIMITS_LONG_PROBE / CACHE_TIMES)
+        least = CACHE_TIMES * limits->cache_bytes;
+    return bytes > least ? bytes : least;
+}
+
 void limits_probe(struct limits *limits, size_t most_bytes)
 {
     struct team team = {.n_threads = limits->n_threads, .pin = limits->pin};
+    int is_short = most_bytes <= LIMITS_SHORT_PROBE;
     if (interrupt_seen())
         return;
     progress_say("reading memory, multiplying");
     measure_rates(limits);
+    most_bytes = beyond_caches(limits, most_bytes);
     uint64_t available = memory_available();
     if (available && most_bytes > available / 4)
         most_bytes = available / 4;
@@ -266,7 +279,7 @@ void limits_probe(struct limits *limits, size_t most_bytes)
         return;
     team.data = limits->block + (HUGE_PAGE - (uintptr_t)limits->block % HUGE_PAGE) % HUGE_PAGE;
     measure_reading(limits, &team);
-    if (limits->block_bytes > LIMITS_SHORT_PROBE)
+    if (!is_short)
         limits_rest(limits);
 }
 

@@ -34,6 +34,7 @@ struct limits {
     unsigned n_threads;
     int pin;
     struct read_pattern fastest; /* found by the first probe */
+    size_t cache_bytes;          /* of the last-level caches; 0: not known */
     size_t most_bytes;           /* that a probe read */
     uint8_t *block;              /* of block_bytes, kept for the next probe; or NULL */
     size_t block_bytes;
@@ -51,8 +52,8 @@ struct limits {
 
 /* isa is the one that the session uses. */
 void limits_begin(struct limits *limits, const char *isa, unsigned n_threads, int pin);
-/* Bytes that a probe reads: the first one of a run, one of --quick, and one between cases. All are
- * many times as much as caches hold. */
+/* Bytes that a probe reads: the first one of a run, one of --quick, and one between cases. Where
+ * that is less than four times the last-level caches, it is so much, up to the long probe. */
 #define LIMITS_LONG_PROBE  ((size_t)4 << 30)
 #define LIMITS_QUICK_PROBE ((size_t)1 << 30)
 #define LIMITS_SHORT_PROBE ((size_t)1 << 28)

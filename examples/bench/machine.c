@@ -72,6 +72,34 @@ static uint64_t read_kilobytes(const char *path, const char *key)
     return strtoull(value, NULL, 10) * 1024;
 }
 
+/* A number that /sys has about a CPU's level 3 cache, as "32768K" or "3"; 0 if there is none. */
+static uint64_t read_cache(int cpu, const char *name)
+{
+    char path[96];
+    char value[32];
+    char *end;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index3/%s", cpu, name);
+    read_value(path, "", value, sizeof value);
+    uint64_t number = strtoull(value, &end, 10);
+    return *end == 'K' ? number * 1024 : *end == 'M' ? number * 1024 * 1024 : number;
+}
+
+uint64_t machine_cache_bytes(void)
+{
+    enum { MOST_CACHES = 1024 };
+    char is_counted[MOST_CACHES] = {0};
+    uint64_t bytes = 0;
+    int cpu;
+    for (unsigned i = 0; (cpu = machine_cpu(i)) >= 0; i++) {
+        uint64_t id = read_cache(cpu, "id");
+        if (id >= MOST_CACHES || is_counted[id])
+            continue;
+        is_counted[id] = 1;
+        bytes += read_cache(cpu, "size");
+    }
+    return bytes;
+}
+
 uint64_t memory_available(void)
 {
     return read_kilobytes("/proc/meminfo", "MemAvailable:");

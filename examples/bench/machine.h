@@ -14,6 +14,9 @@ unsigned machine_cpu_count(void);
 void machine_cpu_name(char *name, size_t capacity);
 void machine_system_name(char *name, size_t capacity); /* "Linux 6.1.0" */
 
+/* Bytes of the last-level caches of those CPUs, each counted once; 0: not known. */
+uint64_t machine_cache_bytes(void);
+
 uint64_t memory_available(void); /* bytes that could be had without swapping; 0: not known */
 uint64_t memory_total(void);
 /* Most bytes of this process that were in memory at once since memory_peak_reset; 0: not known. */

@@ -37,7 +37,8 @@ void text_valid(struct text *text, const char *bytes, size_t size);
  * CR LF as LF. */
 void text_clean(struct text *text, const char *bytes, size_t size);
 
-/* Prints program_name, ": ", the sentence as text_clean leaves it, and a newline to standard error. */
+/* Prints program_name, ": ", the sentence as text_clean leaves it, and a newline to standard
+ * error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The part of bytes without white space (ASCII) at both ends. */
