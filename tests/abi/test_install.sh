@@ -32,4 +32,9 @@ cc -std=c11 -o "$work/static" examples/minimal.c $(pkg-config $options --cflags 
 LD_LIBRARY_PATH="$libdir" "$work/shared" random:64x2x4x96x300 "Why?" >"$work/shared.txt"
 "$work/static" random:64x2x4x96x300 "Why?" >"$work/static.txt"
 cmp "$work/shared.txt" "$work/static.txt"
+# The installed programs find the installed library by themselves.
+for program in sot sot-bench; do
+    env -u LD_LIBRARY_PATH "$work/usr/bin/$program" --version >/dev/null ||
+        { echo "install: $program does not run" >&2; exit 1; }
+done
 echo "install: shared and static programs run and agree"
