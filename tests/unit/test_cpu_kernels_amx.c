@@ -1,7 +1,6 @@
 /* cpu_kernels_amx.c over emulated tiles (amx_emulated.h): its own source, not what the library was
  * built from, so that its logic is proved on machines without AMX. Needs AVX-512. On a machine with
- * AMX the library's own kernels must give the same bits.
- * Usage: test_cpu_kernels_amx [PATTERN]     only tests whose names match, as "emulated_*" */
+ * AMX the library's own kernels must give the same bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,187 +18,13 @@
 #include <float.h>
 #include <immintrin.h>
 #include <math.h>
-#include <stdalign.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "amx_matrices.h"
 #include "cpu/cpu_isa.h"
-
-#if defined(__clang__)
-#pragma clang attribute push(                                                                      \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,f16c,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,f16c,fma")
-#endif
-
-#define soti_cpu_amx_pack    emulated_pack
-#define soti_cpu_amx_product emulated_product
-#include "amx_emulated.h"
-#include "cpu/cpu_kernels_amx.c"
-
-/* hi and lo of 32 halves, and whether one is 16 or more. */
-static bool split_halves(const uint16_t halves[STEP], uint16_t hi[STEP], uint16_t lo[STEP])
-{
-    static alignas(64) uint16_t tiles[2 * TILE];
-    bool is_large = convert_row(halves, halves, tiles, 1, ~(__mmask32)0);
-    memcpy(hi, tiles, STEP * sizeof *hi);
-    memcpy(lo, tiles + TILE, STEP * sizeof *lo);
-    return is_large;
-}
-
-static void multiply_halves(const uint16_t a[STEP], const uint16_t b[STEP], uint16_t products[STEP],
-                            uint16_t differences[STEP])
-{
-    __m512i left = _mm512_loadu_si512(a);
-    __m512i right = _mm512_loadu_si512(b);
-    _mm512_storeu_si512(products, half_products(left, right));
-    _mm512_storeu_si512(differences, half_differences(left, right));
-}
-
-static void round_emulated(const float values[STEP], uint16_t bfloats[STEP])
-{
-    _mm512_storeu_si512(bfloats,
-                        round_to_bfloats(_mm512_loadu_ps(values), _mm512_loadu_ps(values + SIDE)));
-}
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-
-__attribute__((target("avx512f,avx512bw,avx512bf16"))) static void
-round_natively(const float values[STEP], uint16_t bfloats[STEP])
-{
-    _mm512_storeu_si512(bfloats, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(values + SIDE),
-                                                              _mm512_loadu_ps(values)));
-}
-
-static void need_avx512(void)
-{
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
-        print_message("skipped: this machine has no AVX-512, over which tiles are emulated\n");
-        skip();
-    }
-}
-
-static double noise(uint64_t stream, uint64_t i)
-{
-    return 2.0 * (double)soti_random_uniform(11, stream, i) - 1;
-}
-
-static size_t packed_bytes(size_t n_rows, size_t n_in)
-{
-    return (n_rows + 15) / 16 * 16 * soti_cpu_packed_stride(n_in) * sizeof(float);
-}
-
-static float *pack(const float *x, size_t x_stride, size_t n_rows, size_t n_in)
-{
-    float *packed = aligned_alloc(64, packed_bytes(n_rows, n_in));
-    memset(packed, 0xFF, packed_bytes(n_rows, n_in));
-    emulated_pack(x, x_stride, n_rows, n_in, packed);
-    return packed;
-}
-
-/* Runs the product and checks that it leaves the tiles as a host expects them. */
-static void multiply_emulated(const uint16_t *w, size_t n_out, size_t n_in, const float *packed,
-                              size_t n_rows, float *out, size_t out_stride)
-{
-    unsigned n_begun = emulated.n_begun;
-    emulated_product(w, n_out, n_in, packed, n_rows, out, out_stride);
-    assert_int_equal(emulated.n_begun, n_begun + 1);
-    assert_int_equal(emulated.is_begun, 0);
-    assert_int_equal(emulated.n_faults, 0);
-}
-
-/* (n_out, n_in) weights, (n_rows, n_in) activations; out is (n_rows, n_out) without gaps. Every
- * block ends where it must not be read on, weights begin two bytes into theirs. */
-typedef struct matrices {
-    size_t n_out, n_in, n_rows;
-    char *block;
-    uint16_t *w;
-    float *x;
-    float *out;
-} matrices;
-
-static matrices random_matrices(size_t n_out, size_t n_in, size_t n_rows)
-{
-    matrices m = {.n_out = n_out, .n_in = n_in, .n_rows = n_rows};
-    m.block = malloc(2 + n_out * n_in * sizeof *m.w);
-    m.w = (uint16_t *)(void *)(m.block + 2);
-    m.x = malloc(n_rows * n_in * sizeof *m.x);
-    m.out = malloc(n_rows * n_out * sizeof *m.out);
-    for (size_t i = 0; i < n_out * n_in; i++) {
-        m.w[i] = soti_half_from_float((float)noise(n_in, i));
-    }
-    for (size_t i = 0; i < n_rows * n_in; i++) {
-        m.x[i] = (float)(3 * noise(n_in + 1, i));
-    }
-    return m;
-}
-
-static void free_matrices(matrices *m)
-{
-    free(m->block);
-    free(m->x);
-    free(m->out);
-}
-
-static void multiply_matrices(matrices *m)
-{
-    float *packed = pack(m->x, m->n_in, m->n_rows, m->n_in);
-    multiply_emulated(m->w, m->n_out, m->n_in, packed, m->n_rows, m->out, m->n_out);
-    free(packed);
-}
-
-/* Element (r, i) by itself: one row, one weight row. */
-static float multiply_alone(const matrices *m, size_t r, size_t i)
-{
-    float alone;
-    float *packed = pack(m->x + r * m->n_in, m->n_in, 1, m->n_in);
-    multiply_emulated(m->w + i * m->n_in, 1, m->n_in, packed, 1, &alone, 1);
-    free(packed);
-    return alone;
-}
-
-static double exact_sum(const matrices *m, size_t r, size_t i, double *magnitude, double *squares)
-{
-    double sum = 0;
-    *magnitude = 0;
-    *squares = 0;
-    for (size_t k = 0; k < m->n_in; k++) {
-        double term =
-            (double)soti_half_to_float(m->w[i * m->n_in + k]) * (double)m->x[r * m->n_in + k];
-        sum += term;
-        *magnitude += fabs(term);
-        *squares += term * term;
-    }
-    return sum;
-}
-
-/* Each term errs by 2^-17 (the activation) and 2^-16 (lo * lo left out); a sum's additions,
- * 17 in a tile product and three tile products a step, by 2^-24 each. */
-static double error_bound(size_t n_in, double magnitude)
-{
-    double n_additions = 17 + 3 * ((double)n_in / 32 + 1);
-    return (0x1p-17 + 0x1p-16 + n_additions * 0x1p-24) * magnitude;
-}
-
-static void check_element(const matrices *m, size_t r, size_t i)
-{
-    double magnitude;
-    double squares;
-    double sum = exact_sum(m, r, i, &magnitude, &squares);
-    float found = m->out[r * m->n_out + i];
-    if (!(fabs((double)found - sum) <= error_bound(m->n_in, magnitude))) {
-        fail_msg("%zu rows, %zu outputs of %zu: row %zu, output %zu is %g, expected %g", m->n_rows,
-                 m->n_out, m->n_in, r, i, (double)found, sum);
-    }
-}
 
 static const size_t out_counts[] = {1, 15, 16, 17, 31, 32, 33, 65};
 static const size_t in_counts[] = {1, 2, 31, 32, 33, 127, 128, 129, 255, 256, 257, 385, 1031};
@@ -636,111 +461,9 @@ static void product_by_the_machine_is_the_emulated_one(void **state)
     }
 }
 
-static uint16_t finite_half(uint32_t word)
-{
-    return (uint16_t)((word & 0x7C00) == 0x7C00 ? word & 0xFBFF : word);
-}
-
-/* The stand-ins themselves. */
-static void emulated_halves_are_rounded_once(void **state)
-{
-    (void)state;
-    need_avx512();
-    for (uint64_t i = 0; i < 20000; i++) {
-        uint16_t a[STEP], b[STEP], products[STEP], differences[STEP];
-        for (uint64_t j = 0; j < STEP; j++) {
-            uint32_t words[4];
-            soti_random_block(3, j, i, words);
-            a[j] = finite_half(words[0]);
-            b[j] = finite_half(words[1]);
-        }
-        multiply_halves(a, b, products, differences);
-        for (size_t j = 0; j < STEP; j++) {
-            /* Both are exact in double precision; double to half in one rounding, by hand. */
-            double left = (double)soti_half_to_float(a[j]);
-            double right = (double)soti_half_to_float(b[j]);
-            const double exact[2] = {left * right, left - right};
-            const uint16_t found[2] = {products[j], differences[j]};
-            for (size_t e = 0; e < 2; e++) {
-                int exponent;
-                frexp(exact[e], &exponent);
-                double unit = ldexp(1, exponent - 11 > -24 ? exponent - 11 : -24);
-                double rounded = nearbyint(exact[e] / unit) * unit;
-                double value = (double)soti_half_to_float(found[e]);
-                assert_true(fabs(rounded) >= 65536 ? isinf(value) : value == rounded);
-            }
-        }
-    }
-}
-
-static void emulated_bfloats_are_the_machines_own(void **state)
-{
-    (void)state;
-    need_avx512();
-    if (!__builtin_cpu_supports("avx512bf16")) {
-        print_message("skipped: this machine has no AVX512_BF16 to compare with\n");
-        skip();
-    }
-    for (uint64_t i = 0; i < 10000; i++) {
-        float values[STEP];
-        uint16_t found[STEP];
-        uint16_t native[STEP];
-        for (uint64_t j = 0; j < STEP; j++) {
-            uint32_t words[4];
-            soti_random_block(4, j, i, words);
-            uint32_t bits = words[1] % 3 == 0 ? words[0] << 15 : words[0]; /* ties among them */
-            bits = words[2] % 16 == 0 ? bits | 0x7F800000u : bits;         /* not finite */
-            memcpy(&values[j], &bits, sizeof bits);
-        }
-        round_emulated(values, found);
-        round_natively(values, native);
-        assert_memory_equal(found, native, sizeof native);
-    }
-}
-
-/* Small integers, where every order of additions is exact: which element meets which. */
-static void emulated_product_multiplies_matrices(void **state)
-{
-    (void)state;
-    need_avx512();
-    static uint16_t a[16][32], b[16][16][2];
-    static float sums[16][16];
-    for (int m = 0; m < 16; m++) {
-        for (int k = 0; k < 32; k++) {
-            a[m][k] = round_to_bfloat((float)(m * 3 + k % 7 - 9));
-            b[k / 2][m][k % 2] = round_to_bfloat((float)(m * 2 - k % 5));
-        }
-        for (int n = 0; n < 16; n++) {
-            sums[m][n] = (float)(m * 100 + n);
-        }
-    }
-    tiles_begin();
-    TILE_LOAD(0, sums);
-    TILE_LOAD(1, a);
-    TILE_LOAD(2, b);
-    TILE_PRODUCT(0, 1, 2);
-    TILE_STORE(0, sums);
-    tiles_end();
-    for (int m = 0; m < 16; m++) {
-        for (int n = 0; n < 16; n++) {
-            int expected = m * 100 + n;
-            for (int k = 0; k < 32; k++) {
-                expected += (m * 3 + k % 7 - 9) * (n * 2 - k % 5);
-            }
-            assert_true(sums[m][n] == (float)expected);
-        }
-    }
-    tile_zero(0);
-    assert_int_equal(emulated.n_faults, 1); /* without configuration */
-    emulated.n_faults = 0;
-}
-
-int main(int argc, char **argv)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(emulated_halves_are_rounded_once),
-        cmocka_unit_test(emulated_bfloats_are_the_machines_own),
-        cmocka_unit_test(emulated_product_multiplies_matrices),
         cmocka_unit_test(split_every_small_half_is_exact_and_normal),
         cmocka_unit_test(product_every_shape_matches_double_precision),
         cmocka_unit_test(product_in_parts_is_the_same_bit_for_bit),
@@ -756,9 +479,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(product_does_not_depend_on_the_hosts_mxcsr),
         cmocka_unit_test(product_by_the_machine_is_the_emulated_one),
     };
-    if (argc > 1) {
-        cmocka_set_test_filter(argv[1]);
-    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
