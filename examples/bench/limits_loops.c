@@ -15,6 +15,14 @@
 #include <arm_neon.h>
 #endif
 
+/* Sums that are no single variables stay in registers only where every loop over them is unrolled,
+ * which compilers do not do on their own below -O3. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* ---- Portable C --------------------------------------------------------------------------------
  */
 
@@ -106,11 +114,14 @@ __attribute__((target("avx2,fma"))) static double rate_avx2(uint64_t n)
     __m256 sums[AVX2_SUMS];
     __m256 half = _mm256_set1_ps(0.5f);
     __m256 one = _mm256_set1_ps(1.0f);
+    UNROLL
     for (int j = 0; j < AVX2_SUMS; j++)
         sums[j] = _mm256_set1_ps((float)j);
     for (uint64_t i = 0; i < n; i++)
-        for (int j = 0; j < AVX2_SUMS; j++)
-            sums[j] = _mm256_fmadd_ps(sums[j], half, one);
+        UNROLL
+    for (int j = 0; j < AVX2_SUMS; j++)
+        sums[j] = _mm256_fmadd_ps(sums[j], half, one);
+    UNROLL
     for (int j = 1; j < AVX2_SUMS; j++)
         sums[0] = _mm256_add_ps(sums[0], sums[j]);
     return (double)_mm256_cvtss_f32(sums[0]);
@@ -121,11 +132,14 @@ __attribute__((target("avx512f"))) static double rate_avx512(uint64_t n)
     __m512 sums[AVX512_SUMS];
     __m512 half = _mm512_set1_ps(0.5f);
     __m512 one = _mm512_set1_ps(1.0f);
+    UNROLL
     for (int j = 0; j < AVX512_SUMS; j++)
         sums[j] = _mm512_set1_ps((float)j);
     for (uint64_t i = 0; i < n; i++)
-        for (int j = 0; j < AVX512_SUMS; j++)
-            sums[j] = _mm512_fmadd_ps(sums[j], half, one);
+        UNROLL
+    for (int j = 0; j < AVX512_SUMS; j++)
+        sums[j] = _mm512_fmadd_ps(sums[j], half, one);
+    UNROLL
     for (int j = 1; j < AVX512_SUMS; j++)
         sums[0] = _mm512_add_ps(sums[0], sums[j]);
     return (double)_mm512_cvtss_f32(sums[0]);
@@ -235,11 +249,14 @@ static double rate_neon(uint64_t n)
     float32x4_t sums[NEON_SUMS];
     float32x4_t half = vdupq_n_f32(0.5f);
     float32x4_t one = vdupq_n_f32(1.0f);
+    UNROLL
     for (int j = 0; j < NEON_SUMS; j++)
         sums[j] = vdupq_n_f32((float)j);
     for (uint64_t i = 0; i < n; i++)
-        for (int j = 0; j < NEON_SUMS; j++)
-            sums[j] = vfmaq_f32(sums[j], half, one);
+        UNROLL
+    for (int j = 0; j < NEON_SUMS; j++)
+        sums[j] = vfmaq_f32(sums[j], half, one);
+    UNROLL
     for (int j = 1; j < NEON_SUMS; j++)
         sums[0] = vaddq_f32(sums[0], sums[j]);
     return (double)vaddvq_f32(sums[0]);
