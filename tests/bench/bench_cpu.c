@@ -97,9 +97,18 @@ static void bench_rows(soti_context *context, uint32_t n_rows, int is_prefill)
         }
     }
     soti_row_group group = {0, n_rows, is_prefill ? 0 : N_TABLE - 1};
-    soti_rows rows = {n_rows,    tokens,  positions, sequences, is_prefill ? 1 : n_rows,
-                      tables[0], N_TABLE, 1,         &group,    n_rows <= 16 ? n_rows : 1,
-                      logit_rows};
+    soti_rows rows = {.n_rows = n_rows,
+                      .n_prompt_rows = is_prefill ? n_rows : 0,
+                      .tokens = tokens,
+                      .positions = positions,
+                      .sequences = sequences,
+                      .n_sequences = is_prefill ? 1 : n_rows,
+                      .page_tables = tables[0],
+                      .table_stride = N_TABLE,
+                      .n_groups = 1,
+                      .groups = &group,
+                      .n_logits = n_rows <= 16 ? n_rows : 1,
+                      .logit_rows = logit_rows};
     const soti_backend *cpu = soti_cpu_backend();
     cpu->batch_begin(context, &rows);
     cpu->embed(context);

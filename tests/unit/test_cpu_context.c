@@ -209,7 +209,18 @@ static void context_pages_stay_untouched_until_written(void **state)
     uint32_t zero[] = {0};
     uint32_t table[] = {300};
     soti_row_group group = {0, 1, 0};
-    soti_rows rows = {1, tokens, zero, zero, 1, table, 1, 1, &group, 1, zero};
+    soti_rows rows = {.n_rows = 1,
+                      .n_prompt_rows = 1,
+                      .tokens = tokens,
+                      .positions = zero,
+                      .sequences = zero,
+                      .n_sequences = 1,
+                      .page_tables = table,
+                      .table_stride = 1,
+                      .n_groups = 1,
+                      .groups = &group,
+                      .n_logits = 1,
+                      .logit_rows = zero};
     assert_int_equal(soti_cpu_backend()->batch_begin(context, &rows), SOT_OK);
     assert_int_equal(cpu_forward(model, context), SOT_OK);
     assert_true(resident(context) >= shape.n_layer);
@@ -260,7 +271,18 @@ static void batch_beyond_the_limits_is_refused(void **state)
     uint32_t table[] = {0, 1, 2};
     float logits[70];
     soti_row_group group = {0, 1, 0};
-    soti_rows rows = {5, tokens, positions, zeros, 1, table, 3, 1, &group, 1, zeros};
+    soti_rows rows = {.n_rows = 5,
+                      .n_prompt_rows = 5,
+                      .tokens = tokens,
+                      .positions = positions,
+                      .sequences = zeros,
+                      .n_sequences = 1,
+                      .page_tables = table,
+                      .table_stride = 3,
+                      .n_groups = 1,
+                      .groups = &group,
+                      .n_logits = 1,
+                      .logit_rows = zeros};
     assert_int_equal(cpu->batch_begin(context, &rows), SOT_ERR_DEVICE);
     assert_non_null(strstr(soti_fail_message(), "5 rows"));
     rows.n_rows = 2;

@@ -299,7 +299,18 @@ static void pick_many_at_once_equal_one_at_a_time(void **state)
     uint32_t sequences[] = {0, 0, 0};
     uint32_t table[] = {0};
     soti_row_group group = {0, 3, 0};
-    soti_rows rows = {3, ids, places, sequences, 1, table, 1, 1, &group, 3, places};
+    soti_rows rows = {.n_rows = 3,
+                      .n_prompt_rows = 3,
+                      .tokens = ids,
+                      .positions = places,
+                      .sequences = sequences,
+                      .n_sequences = 1,
+                      .page_tables = table,
+                      .table_stride = 1,
+                      .n_groups = 1,
+                      .groups = &group,
+                      .n_logits = 3,
+                      .logit_rows = places};
     assert_int_equal(cpu->batch_begin(context, &rows), SOT_OK);
     assert_int_equal(cpu_forward(&model, context), SOT_OK);
 

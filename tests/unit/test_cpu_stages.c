@@ -72,9 +72,18 @@ static void bench_open(bench *all, const soti_shape *shape, uint32_t n_rows)
     all->group.n_rows = n_rows;
     all->logit_rows[0] = n_rows / 2;
     all->logit_rows[1] = n_rows - 1;
-    all->rows =
-        (soti_rows){n_rows, all->tokens, all->positions,     all->sequences, 1, all->table, N_TABLE,
-                    1,      &all->group, n_rows > 1 ? 2 : 1, all->logit_rows};
+    all->rows = (soti_rows){.n_rows = n_rows,
+                            .n_prompt_rows = n_rows,
+                            .tokens = all->tokens,
+                            .positions = all->positions,
+                            .sequences = all->sequences,
+                            .n_sequences = 1,
+                            .page_tables = all->table,
+                            .table_stride = N_TABLE,
+                            .n_groups = 1,
+                            .groups = &all->group,
+                            .n_logits = n_rows > 1 ? 2 : 1,
+                            .logit_rows = all->logit_rows};
     assert_int_equal(soti_cpu_backend()->batch_begin(all->context, &all->rows), SOT_OK);
 }
 
