@@ -47,8 +47,8 @@ static void check(size_t n_in, size_t n_out, size_t n_rows)
     n_panel = n_panel < OUTS ? OUTS : n_panel < n_out ? n_panel : n_out;
     size_t out_stride = n_out + 3;
     size_t n_weights = (2 * n_out + OUTS) * n_in;
-    seen.w = malloc(n_weights * sizeof *seen.w);
-    float *x = malloc(n_rows * n_in * sizeof *x);
+    seen.w = calloc(n_weights, sizeof *seen.w);
+    float *x = calloc(n_rows * n_in, sizeof *x);
     float *out = calloc(n_rows * out_stride, sizeof *out);
     seen.n_in = n_in;
     seen.n_out = n_out;
