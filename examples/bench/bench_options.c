@@ -162,6 +162,10 @@ static int check(struct bench_options *options)
                  "each other");
         return EXIT_USAGE;
     }
+    if (options->gguf_path && options->json_path) {
+        complain("--write-gguf measures nothing that --json could store");
+        return EXIT_USAGE;
+    }
     if (!options->model)
         options->model = "random:2048x24x16x5504x32000";
     if (!options->repeats)

@@ -87,6 +87,7 @@ class Arguments(unittest.TestCase):
 
     def test_lengths_from_two_sources_are_refused(self):
         self.refused("--lengths", "9:9:9", "--replay-model", "GPT-4", names="exclude")
+        self.refused("--write-gguf", "x.gguf", "--json", "x.json", names="--json")
 
     def test_lengths_file_malformed_is_named(self):
         with tempfile.TemporaryDirectory() as folder:
