@@ -1,0 +1,201 @@
+/* What the lanes of a warp do together: __syncwarp, shuffles, votes, reductions. Lanes meet in
+ * block.cpp; the last one comes here and does the work of all. */
+#include "block.h"
+
+#include <algorithm>
+
+namespace on_host
+{
+
+const char *name_of(collective kind)
+{
+    switch (kind) {
+    case collective::sync:
+        return "__syncwarp";
+    case collective::shuffle:
+        return "__shfl_sync";
+    case collective::shuffle_up:
+        return "__shfl_up_sync";
+    case collective::shuffle_down:
+        return "__shfl_down_sync";
+    case collective::shuffle_xor:
+        return "__shfl_xor_sync";
+    case collective::ballot:
+        return "__ballot_sync";
+    case collective::any:
+        return "__any_sync";
+    case collective::all:
+        return "__all_sync";
+    case collective::reduce_add:
+        return "__reduce_add_sync";
+    case collective::reduce_min:
+        return "__reduce_min_sync";
+    case collective::reduce_max:
+        return "__reduce_max_sync";
+    case collective::mma:
+        return "mma_m16n8k16";
+    case collective::ldmatrix:
+        return "ldmatrix";
+    }
+    return "?";
+}
+
+void order_lanes(warp &w, uint32_t mask)
+{
+    w.time++;
+    if (mask == ~0u) {
+        w.all_seen = w.time;
+        return;
+    }
+    uint32_t joined[32] = {0};
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        const uint32_t *seen = w.seen[__builtin_ctz(left)];
+        for (unsigned i = 0; i < 32; i++) {
+            joined[i] = std::max(joined[i], seen[i]);
+        }
+    }
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        joined[__builtin_ctz(left)] = w.time;
+    }
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        memcpy(w.seen[__builtin_ctz(left)], joined, sizeof joined);
+    }
+}
+
+namespace
+{
+
+/* The lane that a shuffle reads from, by CUDA's rules: its own where the source lies outside of the
+ * lane's segment of width lanes. */
+unsigned source_lane(const operation &part, unsigned lane)
+{
+    unsigned first = lane & ~(part.width - 1);
+    unsigned last = first + part.width - 1;
+    unsigned source = lane;
+    switch (part.kind) {
+    case collective::shuffle:
+        source = first | (part.operand & (part.width - 1));
+        break;
+    case collective::shuffle_up:
+        source = part.operand > lane - first ? lane : lane - part.operand;
+        break;
+    case collective::shuffle_down:
+        source = part.operand > last - lane ? lane : lane + part.operand;
+        break;
+    default:
+        source = lane ^ (part.operand & 31);
+        source = source > last ? lane : source;
+        break;
+    }
+    return source;
+}
+
+void complete_shuffle(const fiber *lanes, uint32_t mask)
+{
+    uint64_t values[32] = {0};
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        int lane = __builtin_ctz(left);
+        values[lane] = lanes[lane].waiting->value;
+    }
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
+        operation &part = *lanes[lane].waiting;
+        unsigned source = source_lane(part, lane);
+        if ((mask >> source & 1) == 0) {
+            fail("%s%s: lane %u reads lane %u, which the mask %08x does not name",
+                 name_of(part.kind), at_site(part.where).text, lane, source, mask);
+        }
+        part.value = values[source];
+    }
+}
+
+void complete_vote(const fiber *lanes, uint32_t mask, collective kind)
+{
+    uint32_t result = kind == collective::reduce_min ? ~0u : 0;
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        int lane = __builtin_ctz(left);
+        uint32_t value = static_cast<uint32_t>(lanes[lane].waiting->value);
+        switch (kind) {
+        case collective::reduce_add:
+            result += value;
+            break;
+        case collective::reduce_min:
+            result = std::min(result, value);
+            break;
+        case collective::reduce_max:
+            result = std::max(result, value);
+            break;
+        default:
+            result |= value << lane;
+            break;
+        }
+    }
+    for (uint32_t left = mask; left != 0; left &= left - 1) {
+        lanes[__builtin_ctz(left)].waiting->value = result;
+    }
+}
+
+} // namespace
+
+void complete(executor &e, fiber *lanes, const operation &part)
+{
+    switch (part.kind) {
+    case collective::sync:
+        order_lanes(e.warps[lanes->warp], part.mask);
+        break;
+    case collective::shuffle:
+    case collective::shuffle_up:
+    case collective::shuffle_down:
+    case collective::shuffle_xor:
+        complete_shuffle(lanes, part.mask);
+        break;
+    case collective::mma:
+        complete_mma(lanes);
+        break;
+    case collective::ldmatrix:
+        complete_ldmatrix(lanes);
+        break;
+    default:
+        complete_vote(lanes, part.mask, part.kind);
+        break;
+    }
+}
+
+void warp_barrier(unsigned mask, site where)
+{
+    operation part;
+    part.kind = collective::sync;
+    part.mask = mask;
+    part.where = where;
+    meet(part);
+}
+
+uint64_t warp_shuffle(collective kind, unsigned mask, uint64_t value, unsigned operand,
+                      unsigned width, site where)
+{
+    operation part;
+    part.kind = kind;
+    part.mask = mask;
+    part.where = where;
+    part.value = value;
+    part.operand = operand;
+    part.width = width;
+    if (width == 0 || width > 32 || (width & (width - 1)) != 0) {
+        fail("%s%s: a width of %u", name_of(kind), at_site(where).text, width);
+    }
+    meet(part);
+    return part.value;
+}
+
+unsigned warp_vote(collective kind, unsigned mask, unsigned value, site where)
+{
+    operation part;
+    part.kind = kind;
+    part.mask = mask;
+    part.where = where;
+    part.value = value;
+    meet(part);
+    return static_cast<unsigned>(part.value);
+}
+
+} // namespace on_host
