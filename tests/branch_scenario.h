@@ -100,8 +100,10 @@ static inline void scenario_feed_prefix(soti_engine *engine, const scenario *s,
                                         soti_sequence *sequence)
 {
     for (uint32_t n_done = 0; n_done < s->n_prefix;) {
-        soti_work item = {
-            .sequence = sequence, .tokens = s->prefix + n_done, .n_tokens = s->n_prefix - n_done};
+        soti_work item = {.sequence = sequence,
+                          .tokens = s->prefix + n_done,
+                          .n_tokens = s->n_prefix - n_done,
+                          .is_prompt = 1};
         scenario_step(engine, &item, 1);
         n_done += item.n_taken;
     }
@@ -132,6 +134,7 @@ static inline soti_work branch_work(const scenario *s, uint32_t i, const branch 
     return (soti_work){.sequence = b->sequence,
                        .tokens = b->text + b->n_fed,
                        .n_tokens = b->n_text - b->n_fed,
+                       .is_prompt = b->n_fed < s->n_prefix + s->n_suffix[i],
                        .want_pick = 1,
                        .pick = soti_sampler_pick(&b->sampler, 0, generated, b->n_decoded),
                        .logits = out->logits[i]};

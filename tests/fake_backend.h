@@ -30,6 +30,7 @@ typedef struct fake_control {
     uint32_t n_layers_run;
     uint32_t n_page_copies;
     uint32_t n_groups;      /* of the last batch */
+    uint32_t n_prompt_rows; /* of the last batch */
     uint64_t n_page_reads;  /* of all attention calls: a shared page counts once per group */
     uint32_t context_fails; /* 1: context_create returns THREAD */
 } fake_control;
@@ -192,6 +193,10 @@ static inline void fake_check_rows(const soti_context *context, const soti_rows 
             assert_true(fake_page(rows, rows->sequences[r], p) < context->params.n_pages);
         }
     }
+    assert_true(rows->n_prompt_rows <= rows->n_rows);
+    for (uint32_t r = rows->n_prompt_rows; r < rows->n_rows; r++) {
+        assert_true(r == 0 || rows->sequences[r] != rows->sequences[r - 1]);
+    }
     for (uint32_t i = 0; i < rows->n_logits; i++) {
         assert_true(rows->logit_rows[i] < rows->n_rows);
         assert_true(i == 0 || rows->logit_rows[i] > rows->logit_rows[i - 1]);
@@ -206,6 +211,7 @@ static inline sot_status fake_batch_begin(soti_context *context, const soti_rows
     context->stage = 1;
     fake.n_steps++;
     fake.n_groups = rows->n_groups;
+    fake.n_prompt_rows = rows->n_prompt_rows;
     return fake_call();
 }
 

@@ -28,9 +28,10 @@ static struct {
     size_t n_scripts;
     int32_t first_id; /* picked for every stream's first token unless negative */
     uint32_t n_steps;
-    uint32_t n_rows;       /* of all steps */
-    uint32_t most_rows;    /* of one step */
-    uint32_t n_picks;      /* of all steps */
+    uint32_t n_rows;        /* of all steps */
+    uint32_t n_prompt_rows; /* of all steps */
+    uint32_t most_rows;     /* of one step */
+    uint32_t n_picks;       /* of all steps */
     uint32_t n_page_copies;
     uint32_t n_groups; /* of the last step, and its first group */
     soti_row_group group;
@@ -120,6 +121,7 @@ static inline sot_status scripted_batch_begin(soti_context *context, const soti_
     context->rows = rows;
     scripted.n_steps++;
     scripted.n_rows += rows->n_rows;
+    scripted.n_prompt_rows += rows->n_prompt_rows;
     scripted.n_groups = rows->n_groups;
     scripted.group = rows->groups[0];
     scripted.most_rows = rows->n_rows > scripted.most_rows ? rows->n_rows : scripted.most_rows;

@@ -69,7 +69,7 @@ typedef struct soti_context_info {
 
 /* Rows first_row .. first_row + n_rows belong to sequences whose tables agree in their first
  * n_shared_pages entries, every position of those pages being before each row's own. The groups of
- * a batch are disjoint, in order, and cover it. */
+ * a batch are disjoint, in order, and cover it; one may hold rows of prompts and generated ones. */
 typedef struct soti_row_group {
     uint32_t first_row;
     uint32_t n_rows;

@@ -61,7 +61,7 @@ void soti_batch_clear(soti_batch *batch)
 }
 
 uint32_t soti_batch_add(soti_batch *batch, const soti_sequence *sequence, const int32_t *tokens,
-                        uint32_t n_tokens, uint32_t want_logits)
+                        uint32_t n_tokens, uint32_t is_prompt, uint32_t want_logits)
 {
     soti_rows *rows = &batch->rows;
     uint32_t i_sequence = rows->n_sequences++;
@@ -77,6 +77,9 @@ uint32_t soti_batch_add(soti_batch *batch, const soti_sequence *sequence, const 
         batch->sequences[rows->n_rows + i] = i_sequence;
     }
     rows->n_rows += n_tokens;
+    if (is_prompt) {
+        rows->n_prompt_rows = rows->n_rows;
+    }
     if (!want_logits) {
         return UINT32_MAX;
     }

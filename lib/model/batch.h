@@ -33,10 +33,11 @@ sot_status soti_batch_create(uint32_t n_rows_max, uint32_t n_sequences_max, uint
 void soti_batch_free(soti_batch *batch);
 void soti_batch_clear(soti_batch *batch);
 
-/* Adds n_tokens rows behind the sequence's positions; pages must be reserved. want_logits: the last
- * row gets logits; returns its i_logit, else UINT32_MAX. The caller keeps within the limits. */
+/* Adds n_tokens rows behind the sequence's positions; pages must be reserved. is_prompt: they come
+ * from a prompt; such rows are added before all others. want_logits: the last row gets logits;
+ * returns its i_logit, else UINT32_MAX. The caller keeps within the limits. */
 uint32_t soti_batch_add(soti_batch *batch, const soti_sequence *sequence, const int32_t *tokens,
-                        uint32_t n_tokens, uint32_t want_logits);
+                        uint32_t n_tokens, uint32_t is_prompt, uint32_t want_logits);
 
 /* Forms the groups and completes batch->rows: neighbours with leading full pages in common, cut so
  * that most page reads are saved. grouping 0: every row its own group, nothing shared. */

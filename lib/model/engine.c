@@ -3,6 +3,8 @@
  * and items. */
 #include "engine.h"
 
+#include <stdbool.h>
+
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "model/batch.h"
@@ -128,6 +130,12 @@ static sot_status check_items(const soti_engine *engine, const soti_work *items,
         if (items[i].n_tokens == 0) {
             return soti_fail(SOT_ERR_ARGUMENT, "item %u of the step has no tokens", i);
         }
+        if (!items[i].is_prompt && items[i].n_tokens > 1) {
+            return soti_fail(SOT_ERR_ARGUMENT,
+                             "item %u of the step has %u generated tokens; each is a step of its "
+                             "own",
+                             i, items[i].n_tokens);
+        }
         for (uint32_t k = 0; k < items[i].n_tokens; k++) {
             int32_t token = items[i].tokens[k];
             if (token < 0 || (uint32_t)token >= n_vocab) {
@@ -181,19 +189,29 @@ static sot_status reserve_pages(soti_engine *engine, const soti_work *items, uin
     return SOT_OK;
 }
 
+/* Adds the items of one kind. */
+static void add_items(soti_engine *engine, const soti_work *items, uint32_t n_items, bool prompts)
+{
+    for (uint32_t i = 0; i < n_items; i++) {
+        uint32_t n = engine->n_planned[i];
+        if (n == 0 || (items[i].is_prompt != 0) != prompts) {
+            continue;
+        }
+        uint32_t want_logits =
+            n == items[i].n_tokens && (items[i].want_pick || items[i].logits != NULL);
+        engine->i_logits[i] = soti_batch_add(&engine->batch, items[i].sequence, items[i].tokens, n,
+                                             prompts, want_logits);
+    }
+}
+
 static void fill_batch(soti_engine *engine, const soti_work *items, uint32_t n_items)
 {
     soti_batch_clear(&engine->batch);
     for (uint32_t i = 0; i < n_items; i++) {
-        uint32_t n = engine->n_planned[i];
         engine->i_logits[i] = UINT32_MAX;
-        if (n > 0) {
-            uint32_t want_logits =
-                n == items[i].n_tokens && (items[i].want_pick || items[i].logits != NULL);
-            engine->i_logits[i] =
-                soti_batch_add(&engine->batch, items[i].sequence, items[i].tokens, n, want_logits);
-        }
     }
+    add_items(engine, items, n_items, true);
+    add_items(engine, items, n_items, false);
     soti_batch_finish(&engine->batch, engine->grouping);
 }
 

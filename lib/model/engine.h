@@ -4,7 +4,8 @@
  * A step takes work items, one per sequence. Each names tokens to feed behind the sequence's
  * positions; the engine takes as many of all items' tokens as fit into one pass (chunk_rows), items
  * in order, and says how many it took. An item whose last token was taken gets its pick. Items with
- * one token (decode rows) are always taken whole when there are at most max_batch items. */
+ * one token (decode rows) are always taken whole when there are at most max_batch items. In the
+ * batch prompts go before what was generated, each kind in the items' order. */
 #ifndef SOTI_MODEL_ENGINE_H
 #define SOTI_MODEL_ENGINE_H
 
@@ -32,6 +33,7 @@ typedef struct soti_work {
     soti_sequence *sequence;
     const int32_t *tokens; /* (n_tokens) to feed, n_tokens > 0 */
     uint32_t n_tokens;
+    uint32_t is_prompt; /* 1: of a prompt; 0: generated, and then it is one token (BE-1) */
     uint32_t want_pick; /* 1: choose a token behind the last one */
     soti_pick pick;     /* how; i_logit is the engine's */
     float *logits;      /* (n_vocab) copied out behind the last token, or NULL */
@@ -47,10 +49,10 @@ sot_status soti_engine_create(sot_model *model, const soti_engine_params *params
 void soti_engine_free(soti_engine *engine);
 
 /* One pass over the weights. cancel (may be NULL) is looked at between layers: CANCELLED then, and
- * no sequence has advanced. Returns ARGUMENT (more items than max_batch, an item without tokens, a
- * token outside the vocabulary); CONTEXT_FULL before computing anything if an item's sequence
- * cannot get the pages for what would be taken: the sentence and *i_failed (may be NULL) say which
- * item; DEVICE. */
+ * no sequence has advanced. Returns ARGUMENT (more items than max_batch, an item without tokens,
+ * more than one generated token, a token outside the vocabulary); CONTEXT_FULL before computing
+ * anything if an item's sequence cannot get the pages for what would be taken: the sentence and
+ * *i_failed (may be NULL) say which item; DEVICE. */
 sot_status soti_engine_step(soti_engine *engine, soti_work *items, uint32_t n_items,
                             const atomic_int *cancel, uint32_t *i_failed);
 

@@ -56,6 +56,7 @@ void soti_job_propose(const soti_job *job, soti_work *work)
         uint32_t n_fed = soti_sequence_length(job->sequence);
         work->tokens = job->prompt + n_fed;
         work->n_tokens = job->n_prompt - n_fed;
+        work->is_prompt = 1;
     } else {
         work->tokens = job->generated.ids + job->generated.count - 1;
         work->n_tokens = 1;

@@ -95,7 +95,8 @@ static sot_status compute_first_page(const measurement *measured, soti_sequence 
     while (n_done < n_computed) {
         soti_work work = {.sequence = sequence,
                           .tokens = measured->tokens + n_done,
-                          .n_tokens = n_computed - n_done};
+                          .n_tokens = n_computed - n_done,
+                          .is_prompt = 1};
         sot_status status =
             soti_engine_step(measured->session->engine, &work, 1, &measured->session->cancel, NULL);
         if (status != SOT_OK && !may_retry(measured, status)) {
@@ -148,6 +149,7 @@ static sot_status run_once(measurement *measured, uint64_t *time_ns)
         measured->work[i] = (soti_work){.sequence = measured->sequences[i],
                                         .tokens = measured->tokens + i,
                                         .n_tokens = params->n_new,
+                                        .is_prompt = params->n_new > 1,
                                         .want_pick = 1,
                                         .pick = soti_sampler_pick(&greedy, 0, NULL, 0)};
     }

@@ -411,6 +411,7 @@ sot_status soti_pipeline_logits(sot_session *session, const int32_t *tokens, siz
         soti_work work = {.sequence = sequence,
                           .tokens = tokens + n_fed,
                           .n_tokens = (uint32_t)(count - n_fed),
+                          .is_prompt = 1,
                           .logits = logits};
         uint32_t i_failed;
         status = soti_engine_step(session->engine, &work, 1, &session->cancel, &i_failed);

@@ -125,7 +125,7 @@ static void free_expected(expected *e)
 static soti_work feed(soti_engine *engine, soti_sequence *sequence, const int32_t *tokens,
                       uint32_t n, float *logits)
 {
-    soti_work item = {.sequence = sequence, .want_pick = 1, .logits = logits};
+    soti_work item = {.sequence = sequence, .is_prompt = n > 1, .want_pick = 1, .logits = logits};
     for (uint32_t n_done = 0; n_done < n; n_done += item.n_taken) {
         item.tokens = tokens + n_done;
         item.n_tokens = n - n_done;

@@ -97,6 +97,7 @@ static uint32_t choose_items(world *w, text **members, soti_work *items,
         items[n] = (soti_work){.sequence = t->sequence,
                                .tokens = fed[n],
                                .n_tokens = n_tokens,
+                               .is_prompt = n_tokens > 1 || random_between(&w->random, 0, 1),
                                .want_pick = random_between(&w->random, 0, 3) > 0};
         members[n++] = t;
     }
@@ -119,6 +120,11 @@ static void check_outcome(text **members, const soti_work *items, uint32_t n, ui
         }
     }
     assert_in_range(n_rows, 1, chunk_rows);
+    uint32_t n_prompt_rows = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        n_prompt_rows += items[i].is_prompt ? items[i].n_taken : 0;
+    }
+    assert_int_equal(fake.n_prompt_rows, n_prompt_rows);
 }
 
 static void step(world *w)

@@ -147,6 +147,7 @@ static void measure(const char *path)
     soti_work item = {.sequence = soti_sequence_create(soti_engine_kv(engine)),
                       .tokens = tokens,
                       .n_tokens = 3,
+                      .is_prompt = 1,
                       .want_pick = 1,
                       .pick = {.top_p = 1, .repetition_penalty = 1}};
     assert_int_equal(soti_engine_step(engine, &item, 1, NULL, NULL), SOT_OK);

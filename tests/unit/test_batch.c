@@ -54,7 +54,7 @@ static uint32_t add(soti_kv *kv, soti_batch *batch, soti_sequence *sequence, uin
 {
     static const int32_t tokens[ROWS] = {5, 6, 7, 8, 9, 10, 11, 12};
     assert_int_equal(soti_sequence_reserve(kv, sequence, n), SOT_OK);
-    return soti_batch_add(batch, sequence, tokens, n, want_logits);
+    return soti_batch_add(batch, sequence, tokens, n, n > 1, want_logits);
 }
 
 static void assert_group(const soti_batch *batch, uint32_t i, uint32_t first_row, uint32_t n_rows,
@@ -95,6 +95,27 @@ static void batch_rows_follow_the_written_positions(void **state)
     soti_batch_clear(&batch);
     assert_int_equal(batch.rows.n_rows, 0);
     assert_int_equal(batch.rows.n_logits, 0);
+    soti_batch_free(&batch);
+    soti_kv_free(kv);
+}
+
+static void batch_counts_prompt_rows_and_no_others(void **state)
+{
+    (void)state;
+    soti_kv *kv = make_kv();
+    soti_batch batch;
+    make_batch(&batch);
+    add(kv, &batch, soti_sequence_create(kv), 3, 1);
+    assert_int_equal(batch.rows.n_prompt_rows, 3);
+    add(kv, &batch, soti_sequence_create(kv), 4, 0);
+    assert_int_equal(batch.rows.n_prompt_rows, 7);
+    add(kv, &batch, soti_sequence_create(kv), 1, 1);
+    add(kv, &batch, soti_sequence_create(kv), 1, 1);
+    soti_batch_finish(&batch, 1);
+    assert_int_equal(batch.rows.n_prompt_rows, 7);
+    assert_int_equal(batch.rows.n_rows, 9);
+    soti_batch_clear(&batch);
+    assert_int_equal(batch.rows.n_prompt_rows, 0);
     soti_batch_free(&batch);
     soti_kv_free(kv);
 }
@@ -305,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch_rows_follow_the_written_positions),
+        cmocka_unit_test(batch_counts_prompt_rows_and_no_others),
         cmocka_unit_test(batch_prefill_rows_share_the_pages_before_them),
         cmocka_unit_test(batch_row_on_a_page_border_shares_the_page_just_filled),
         cmocka_unit_test(batch_two_families_make_two_groups),

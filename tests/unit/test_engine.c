@@ -50,7 +50,8 @@ static void fill_tokens(int32_t *tokens, uint32_t n, int32_t salt)
 
 static soti_work make_work(soti_sequence *sequence, const int32_t *tokens, uint32_t n)
 {
-    return (soti_work){.sequence = sequence, .tokens = tokens, .n_tokens = n, .want_pick = 1};
+    return (soti_work){
+        .sequence = sequence, .tokens = tokens, .n_tokens = n, .is_prompt = n > 1, .want_pick = 1};
 }
 
 static void engine_prompt_longer_than_a_pass_is_taken_in_pieces(void **state)
@@ -100,6 +101,39 @@ static void engine_decode_rows_come_before_other_prompts_rest(void **state)
     assert_int_equal(items[2].has_picked, 0);
     assert_int_equal(items[3].picked, fake_expected_greedy(tokens + 30, 1));
     assert_int_equal(soti_sequence_length(items[2].sequence), 0);
+    end_engine(engine);
+}
+
+/* The batch's order is not the items': each item still gets its own pick and logits. */
+static void engine_prompts_go_before_what_was_generated(void **state)
+{
+    (void)state;
+    soti_engine *engine = make_engine(&usual);
+    soti_kv *kv = soti_engine_kv(engine);
+    int32_t tokens[40];
+    float logits[FAKE_VOCAB];
+    fill_tokens(tokens, 40, 12);
+    soti_work items[4] = {
+        make_work(soti_sequence_create(kv), tokens, 1),
+        make_work(soti_sequence_create(kv), tokens + 3, 5),
+        make_work(soti_sequence_create(kv), tokens + 10, 1),
+        make_work(soti_sequence_create(kv), tokens + 20, 1),
+    };
+    items[3].is_prompt = 1; /* a prompt's last row is no generated one */
+    items[2].want_pick = 0;
+    items[2].logits = logits;
+    assert_int_equal(soti_engine_step(engine, items, 4, NULL, NULL), SOT_OK);
+    assert_int_equal(fake.n_prompt_rows, 6);
+    assert_int_equal(items[0].picked, fake_expected_greedy(tokens, 1));
+    assert_int_equal(items[1].picked, fake_expected_greedy(tokens + 3, 5));
+    assert_int_equal(items[2].has_picked, 0);
+    assert_int_equal(items[3].picked, fake_expected_greedy(tokens + 20, 1));
+    uint64_t x = fake_expected(tokens + 10, 1);
+    for (uint32_t id = 0; id < FAKE_VOCAB; id++) {
+        assert_true(logits[id] == fake_logit(x, id));
+    }
+    assert_int_equal(soti_engine_step(engine, items, 1, NULL, NULL), SOT_OK);
+    assert_int_equal(fake.n_prompt_rows, 0);
     end_engine(engine);
 }
 
@@ -205,7 +239,10 @@ static void engine_bad_items_are_refused_before_computing(void **state)
     assert_step_refused(engine, items, 5, SOT_ERR_ARGUMENT, "from 1 to 4");
     items[1].n_tokens = 0;
     assert_step_refused(engine, items, 2, SOT_ERR_ARGUMENT, "item 1");
+    items[1].n_tokens = 2;
+    assert_step_refused(engine, items, 2, SOT_ERR_ARGUMENT, "item 1 of the step has 2 generated");
     items[1].n_tokens = 5;
+    items[1].is_prompt = 1;
     assert_step_refused(engine, items, 2, SOT_ERR_ARGUMENT, "token 3 is 37");
     tokens[3] = -1;
     assert_step_refused(engine, items, 2, SOT_ERR_ARGUMENT, "token 3 is -1");
@@ -452,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engine_prompt_longer_than_a_pass_is_taken_in_pieces),
         cmocka_unit_test(engine_decode_rows_come_before_other_prompts_rest),
+        cmocka_unit_test(engine_prompts_go_before_what_was_generated),
         cmocka_unit_test(engine_item_that_wants_nothing_only_advances),
         cmocka_unit_test(engine_logits_are_those_behind_the_last_token),
         cmocka_unit_test(engine_fork_continues_the_parents_text),

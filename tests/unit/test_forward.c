@@ -17,6 +17,7 @@ static const soti_row_group group = {.first_row = 0, .n_rows = 3};
 static const uint32_t logit_rows[] = {2};
 
 static const soti_rows rows = {.n_rows = 3,
+                               .n_prompt_rows = 3,
                                .tokens = tokens,
                                .positions = positions,
                                .sequences = sequences,

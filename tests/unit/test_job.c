@@ -78,6 +78,7 @@ static void job_goes_through_its_states(void **state)
     soti_job_propose(&job, &work);
     assert_ptr_equal(work.tokens, prompt);
     assert_int_equal(work.n_tokens, 20);
+    assert_int_equal(work.is_prompt, 1);
     assert_int_equal(play_step(&job, 8, -1), SOT_OK);
     assert_int_equal(job.state, SOTI_JOB_PREFILL);
     soti_job_propose(&job, &work);
@@ -87,6 +88,7 @@ static void job_goes_through_its_states(void **state)
     assert_int_equal(job.state, SOTI_JOB_DECODE);
     soti_job_propose(&job, &work);
     assert_int_equal(work.n_tokens, 1);
+    assert_int_equal(work.is_prompt, 0);
     assert_int_equal(work.tokens[0], byte_id('a'));
     assert_int_equal(work.pick.counter, 1);
     assert_int_equal(work.pick.n_recent, 1);

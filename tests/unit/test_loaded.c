@@ -300,6 +300,7 @@ static void model_steps_allocate_nothing(void **state)
         soti_work item = {.sequence = sequence,
                           .tokens = tokens + n_done,
                           .n_tokens = 40 - n_done,
+                          .is_prompt = 1,
                           .want_pick = 1,
                           .pick = {.temperature = 0.8f,
                                    .top_p = 0.9f,

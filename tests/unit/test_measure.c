@@ -44,6 +44,7 @@ static void measure_decode_step_is_one_row_of_each_sequence(void **state)
     assert_int_equal(soti_measure(session, &params, times_ns), SOT_OK);
     assert_int_equal(scripted.n_steps, 1 + 2 + 3); /* one computes the page that all others copy */
     assert_int_equal(scripted.n_rows, 16 + (2 + 3) * 6);
+    assert_int_equal(scripted.n_prompt_rows, 16);
     assert_int_equal(scripted.n_picks, (2 + 3) * 6);
     assert_int_equal(scripted.n_page_copies, 6 * 3 - 1); /* every page of 6 * 41 tokens but one */
     assert_int_equal(scripted.n_groups, 6);
@@ -87,10 +88,11 @@ static void measure_prompt_goes_in_passes_of_chunk_rows(void **state)
                                            .n_past = cases[i].n_past,
                                            .n_repeats = 2};
         uint64_t times_ns[2] = {0};
-        scripted.n_steps = scripted.n_rows = scripted.n_picks = 0;
+        scripted.n_steps = scripted.n_rows = scripted.n_prompt_rows = scripted.n_picks = 0;
         assert_int_equal(soti_measure(session, &params, times_ns), SOT_OK);
         assert_int_equal(scripted.n_steps, 1 + 3 * cases[i].n_steps);
         assert_int_equal(scripted.n_rows, 16 + 3 * cases[i].n_sequences * cases[i].n_new);
+        assert_int_equal(scripted.n_prompt_rows, scripted.n_rows);
         assert_int_equal(scripted.n_picks, 3 * cases[i].n_sequences);
         scripted_session_close(session);
     }

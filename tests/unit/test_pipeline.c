@@ -402,6 +402,7 @@ static void logits_reuse_the_last_call_s_beginning(void **state)
     scripted.n_rows = 0;
     assert_int_equal(sot_logits(session, tokens, 200, logits), SOT_OK);
     assert_int_equal(scripted.n_rows, 1);
+    assert_int_equal(scripted.n_prompt_rows, 201); /* a single token, too: it was given */
     assert_int_equal(sot_logits(session, tokens, 100, logits), SOT_OK);
     assert_true(logits[102] == 1.0f);
     tokens[50] = 7;
