@@ -190,6 +190,12 @@ inline uint4 load_stream_16(const void *global)
     return load_16(global);
 }
 
+/* Faults where there is nothing to fetch. */
+inline void prefetch_line(const void *global)
+{
+    static_cast<void>(*static_cast<const volatile char *>(global));
+}
+
 inline void store_16(void *global, uint4 value)
 {
     on_host::aligned_16(global);
