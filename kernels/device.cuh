@@ -43,13 +43,14 @@ __device__ __forceinline__ void shared_store_16(void *to, uint4 value)
     *static_cast<uint4 *>(to) = value;
 }
 
-/* Memory that this launch only reads, once: kept out of L1 and the first to leave L2. */
+/* Memory that this launch only reads, once: kept out of L1 and the first to leave L2. Volatile, so
+ * that the load stays where it is asked for, long before its value is needed. */
 __device__ __forceinline__ uint4 load_stream_16(const void *global)
 {
     uint64_t policy;
     uint4 value;
     asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    asm("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+    asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
         : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
         : "l"(__cvta_generic_to_global(global)), "l"(policy));
     return value;

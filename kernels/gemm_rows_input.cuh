@@ -1,0 +1,157 @@
+/* What gemm_rows multiplies weights with: a slice of up to 16 rows of the batch, brought to shared
+ * memory as FP16. Rows and columns that do not exist become zeros. */
+#ifndef SOTI_KERNELS_GEMM_ROWS_INPUT_CUH
+#define SOTI_KERNELS_GEMM_ROWS_INPUT_CUH
+
+#include "gemm_rows_core.cuh"
+
+namespace soti
+{
+
+constexpr unsigned GROUP_COLUMNS = 8; /* FP16 columns in 16 bytes */
+constexpr unsigned STEP_GROUPS = STEP_COLUMNS / GROUP_COLUMNS;
+
+__device__ __forceinline__ uint32_t half_pair_bits(float low, float high)
+{
+    __half2 pair = __floats2half2_rn(low, high);
+    uint32_t bits;
+    memcpy(&bits, &pair, sizeof bits);
+    return bits;
+}
+
+/* Rows as they are: (n_rows, stride) FP16, for a product whose own stride that is. */
+struct half_input {
+    const soti_cuda_counts *counts;
+    const uint16_t *rows;
+
+    __device__ __forceinline__ uint32_t n_rows() const
+    {
+        return counts->n_rows;
+    }
+
+    template <int COLUMNS>
+    __device__ __forceinline__ void stage(const gemm_plan &plan, const slice_columns &slice,
+                                          const gemm_shared<COLUMNS> &memory,
+                                          uint32_t n_tokens) const
+    {
+        const unsigned token = warp_id();
+        if (token < COLUMNS * COLUMN_TOKENS) {
+            const uint16_t *row = rows + (size_t)(plan.first_row + token) * plan.stride +
+                                  slice.first_step * STEP_COLUMNS;
+            for (unsigned group = lane_id(); group < slice.n_steps * STEP_GROUPS; group += 32) {
+                shared<half> to =
+                    memory.tokens + (token * plan.token_halves + group * GROUP_COLUMNS);
+                if (token < n_tokens) {
+                    cp_async_16(to, row + group * GROUP_COLUMNS);
+                } else {
+                    shared_store_16(to, make_uint4(0, 0, 0, 0));
+                }
+            }
+        }
+        cp_async_commit();
+        cp_async_wait<0>();
+    }
+};
+
+/* norm(x) of rows that gather names, or of all. The sum of squares is added up by one warp, lane i
+ * taking every 32nd of its entries, then pairwise; x / rms * weight is computed in FP32. */
+struct norm_input {
+    const uint32_t *n_rows_at;
+    const uint32_t *gather; /* NULL: rows as they come */
+    soti_cuda_norm norm;
+    uint32_t d_model;
+
+    __device__ __forceinline__ uint32_t n_rows() const
+    {
+        return *n_rows_at;
+    }
+
+    __device__ __forceinline__ size_t row_of(const gemm_plan &plan, unsigned token) const
+    {
+        uint32_t i_row = plan.first_row + token;
+        return gather == nullptr ? i_row : gather[i_row];
+    }
+
+    /* Four columns; those from d_model on are zeros. */
+    __device__ __forceinline__ float4 load_4(const float *row, unsigned column) const
+    {
+        if (d_model % 4 == 0) {
+            return column < d_model ? *reinterpret_cast<const float4 *>(row + column)
+                                    : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        }
+        return make_float4(column < d_model ? row[column] : 0.0f,
+                           column + 1 < d_model ? row[column + 1] : 0.0f,
+                           column + 2 < d_model ? row[column + 2] : 0.0f,
+                           column + 3 < d_model ? row[column + 3] : 0.0f);
+    }
+
+    template <int COLUMNS>
+    __device__ __forceinline__ void
+    invert(const gemm_plan &plan, const gemm_shared<COLUMNS> &memory, uint32_t n_tokens) const
+    {
+        const uint32_t n_sums = (d_model + SOTI_CUDA_SUM_COLUMNS - 1) / SOTI_CUDA_SUM_COLUMNS;
+        const unsigned token = warp_id();
+        if (token < n_tokens) {
+            const float *sums = norm.square_sums + row_of(plan, token) * n_sums;
+            float sum = 0.0f;
+#pragma unroll 4
+            for (uint32_t i = lane_id(); i < n_sums; i += 32) {
+                sum += sums[i];
+            }
+            sum = warp_sum(sum);
+            if (lane_id() == 0) {
+                memory.inverses[token] = rsqrtf(sum / (float)d_model + norm.eps);
+            }
+        }
+    }
+
+    /* A warp takes 8 columns a lane of 4 tokens at a time. */
+    template <int COLUMNS>
+    __device__ __forceinline__ void stage(const gemm_plan &plan, const slice_columns &slice,
+                                          const gemm_shared<COLUMNS> &memory,
+                                          uint32_t n_tokens) const
+    {
+        constexpr unsigned N_TOGETHER = 4;
+        constexpr unsigned N_BATCHES = COLUMNS * COLUMN_TOKENS / N_TOGETHER;
+        invert<COLUMNS>(plan, memory, n_tokens);
+        __syncthreads();
+        const uint32_t n_groups = slice.n_steps * STEP_GROUPS;
+        const uint32_t n_items = (n_groups + 31) / 32 * N_BATCHES;
+#pragma unroll 1
+        for (uint32_t item = warp_id(); item < n_items; item += GEMM_WARPS) {
+            const uint32_t group = item / N_BATCHES * 32 + lane_id();
+            if (group >= n_groups) {
+                continue;
+            }
+            const unsigned column = slice.first_step * STEP_COLUMNS + group * GROUP_COLUMNS;
+            const unsigned first_token = item % N_BATCHES * N_TOGETHER;
+            float4 x[N_TOGETHER][2];
+#pragma unroll
+            for (unsigned i = 0; i < N_TOGETHER; i++) {
+                x[i][0] = x[i][1] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+                if (first_token + i < n_tokens) {
+                    const float *row = norm.x + row_of(plan, first_token + i) * d_model;
+                    x[i][0] = load_4(row, column);
+                    x[i][1] = load_4(row, column + 4);
+                }
+            }
+            const float4 w[2] = {load_4(norm.weight, column), load_4(norm.weight, column + 4)};
+#pragma unroll
+            for (unsigned i = 0; i < N_TOGETHER; i++) {
+                const unsigned token = first_token + i;
+                const float by = token < n_tokens ? (float)memory.inverses[token] : 0.0f;
+                uint4 halves;
+                halves.x = half_pair_bits(x[i][0].x * by * w[0].x, x[i][0].y * by * w[0].y);
+                halves.y = half_pair_bits(x[i][0].z * by * w[0].z, x[i][0].w * by * w[0].w);
+                halves.z = half_pair_bits(x[i][1].x * by * w[1].x, x[i][1].y * by * w[1].y);
+                halves.w = half_pair_bits(x[i][1].z * by * w[1].z, x[i][1].w * by * w[1].w);
+                shared_store_16(memory.tokens + (token * plan.token_halves + group * GROUP_COLUMNS),
+                                halves);
+            }
+        }
+    }
+};
+
+} // namespace soti
+
+#endif
