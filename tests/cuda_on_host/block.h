@@ -27,21 +27,6 @@ enum : unsigned {
     arena_bytes = 1024 * 1024
 };
 
-/* One lane's part of what its warp does together; on the lane's stack. */
-struct operation {
-    collective kind;
-    unsigned mask;
-    site where;
-    uint64_t value;   /* of shuffles, votes; then the result */
-    unsigned operand; /* of shuffles: lane, delta or lane mask */
-    unsigned width;
-    float *d; /* of the matrix instructions */
-    const uint32_t *a, *b;
-    uint32_t *r;
-    uint32_t row[4];
-    bool transposed;
-};
-
 /* A cp.async that nobody has waited for. */
 struct pending_copy {
     extent to;
@@ -49,15 +34,13 @@ struct pending_copy {
     unsigned i_group;
 };
 
-enum class waits_for { nothing, warp, block, ended };
-
 struct fiber {
     uint3 thread;
     unsigned lane, warp;
     void *context;
-    unsigned linear; /* index in the block */
-    waits_for state;
-    site where; /* of the last barrier or collective */
+    unsigned linear;  /* index in the block */
+    const char *file; /* of the last barrier or collective */
+    int line;
     operation *waiting;
     std::vector<pending_copy> copies;
     unsigned n_groups; /* committed */
@@ -66,9 +49,13 @@ struct fiber {
 };
 
 struct warp {
-    uint32_t runnable; /* bit: slot */
-    uint32_t waiting;  /* bit: lane */
+    uint32_t runnable; /* bit: slot; the others' bits: lane */
+    uint32_t waiting;  /* for other lanes */
+    uint32_t at_barrier;
+    uint32_t ended;
+    bool is_mixed; /* lanes that wait may disagree */
     uint32_t factor, inverse, shift;
+    operation last; /* that a lane began to wait with: kind, mask and line only */
     /* Order of accesses to shared memory within the warp: time counts its __syncwarp, what lane a
      * did before time seen[b][a] or everyone before all_seen is known to lane b. */
     uint32_t time;
@@ -141,11 +128,15 @@ struct words {
 /* "thread (5, 0, 0)" */
 words thread_name(const fiber &thread);
 /* " at gemm_rows.cu:81", or nothing */
-words at_site(const site &where);
+words at_site(const char *file, int line);
 
-/* The current lane waits until all lanes of its mask wait with the same operation; the last one
- * does the operation for all. */
-void meet(operation &own);
+/* Why nothing can go on, though some threads have not ended. */
+[[noreturn]] void fail_stuck();
+[[noreturn]] void fail_unnamed(const operation &own);
+[[noreturn]] void fail_diverged(const operation &own, const operation &other, unsigned lane);
+/* The end of the grid: to whoever runs it. */
+[[noreturn]] void give_up_grid(cudaError_t status);
+
 /* Does what the lanes of the mask of part, which all wait, asked for. */
 void complete(executor &e, fiber *lanes, const operation &part);
 void complete_mma(fiber *lanes);

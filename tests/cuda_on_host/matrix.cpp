@@ -155,24 +155,13 @@ void complete_ldmatrix(fiber *lanes)
     }
 }
 
-void matrix_multiply(float *d, const uint32_t *a, const uint32_t *b, site where)
-{
-    operation part;
-    part.kind = collective::mma;
-    part.mask = ~0u;
-    part.where = where;
-    part.d = d;
-    part.a = a;
-    part.b = b;
-    meet(part);
-}
-
-void matrix_load(uint32_t *r, const extent &row, bool transposed, site where)
+void matrix_load(uint32_t *r, const extent &row, bool transposed, const char *file, int line)
 {
     operation part;
     part.kind = collective::ldmatrix;
     part.mask = ~0u;
-    part.where = where;
+    part.file = file;
+    part.line = line;
     part.r = r;
     part.transposed = transposed;
     shared_read(row, part.row, 16, 16);

@@ -193,7 +193,7 @@ void check_place(const extent &where, unsigned n_bytes, unsigned alignment, cons
         fail("%s %u bytes of shared memory at byte %d, outside of its array, bytes %u to %u", verb,
              n_bytes, static_cast<int32_t>(where.at), where.begin, where.end);
     }
-    if (where.at % alignment != 0) {
+    if ((where.at & (alignment - 1)) != 0) {
         fail("%s %u bytes of shared memory at byte %u, which is no multiple of %u", verb, n_bytes,
              where.at, alignment);
     }
@@ -206,7 +206,7 @@ void check_access(const extent &where, unsigned n_bytes, unsigned alignment, acc
     for (unsigned i = 0; i < n_bytes;) {
         unsigned at = where.at + i;
         unsigned part = 16;
-        while (at % part != 0 || part > n_bytes - i) {
+        while ((at & (part - 1)) != 0 || part > n_bytes - i) {
             part /= 2;
         }
         check_part(e, *e.current, at, part, kind);

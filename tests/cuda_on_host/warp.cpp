@@ -1,6 +1,6 @@
 /* What the lanes of a warp do together: __syncwarp, shuffles, votes, reductions. Lanes meet in
  * block.cpp; the last one comes here and does the work of all. */
-#include "block.h"
+#include "fibers.h"
 
 #include <algorithm>
 
@@ -100,10 +100,14 @@ void complete_shuffle(const fiber *lanes, uint32_t mask)
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
         operation &part = *lanes[lane].waiting;
+        if (part.width == 0 || part.width > 32 || (part.width & (part.width - 1)) != 0) {
+            fail("%s%s: a width of %u", name_of(part.kind), at_site(part.file, part.line).text,
+                 part.width);
+        }
         unsigned source = source_lane(part, lane);
         if ((mask >> source & 1) == 0) {
             fail("%s%s: lane %u reads lane %u, which the mask %08x does not name",
-                 name_of(part.kind), at_site(part.where).text, lane, source, mask);
+                 name_of(part.kind), at_site(part.file, part.line).text, lane, source, mask);
         }
         part.value = values[source];
     }
@@ -135,6 +139,24 @@ void complete_vote(const fiber *lanes, uint32_t mask, collective kind)
     }
 }
 
+bool is_same(const operation &one, const operation &other)
+{
+    return one.kind == other.kind && one.mask == other.mask && one.line == other.line;
+}
+
+/* Lanes that wait with another mask may still be served by others before they come to this
+ * operation; unless nobody is missing. */
+void check_same(const fiber *lanes, uint32_t others, const operation &part)
+{
+    bool is_complete = (others | 1u << running->current->lane) == part.mask;
+    for (uint32_t left = others; left != 0; left &= left - 1) {
+        const fiber &other = lanes[__builtin_ctz(left)];
+        if (!is_same(*other.waiting, part) && (is_complete || other.waiting->mask == part.mask)) {
+            fail_diverged(part, *other.waiting, other.lane);
+        }
+    }
+}
+
 } // namespace
 
 void complete(executor &e, fiber *lanes, const operation &part)
@@ -161,41 +183,42 @@ void complete(executor &e, fiber *lanes, const operation &part)
     }
 }
 
-void warp_barrier(unsigned mask, site where)
+void meet(operation &part)
 {
-    operation part;
-    part.kind = collective::sync;
-    part.mask = mask;
-    part.where = where;
-    meet(part);
-}
-
-uint64_t warp_shuffle(collective kind, unsigned mask, uint64_t value, unsigned operand,
-                      unsigned width, site where)
-{
-    operation part;
-    part.kind = kind;
-    part.mask = mask;
-    part.where = where;
-    part.value = value;
-    part.operand = operand;
-    part.width = width;
-    if (width == 0 || width > 32 || (width & (width - 1)) != 0) {
-        fail("%s%s: a width of %u", name_of(kind), at_site(where).text, width);
+    executor &e = *running;
+    fiber &own = *e.current;
+    warp &w = e.warps[own.warp];
+    fiber *lanes = &e.fibers[own.warp * 32];
+    own.file = part.file;
+    own.line = part.line;
+    own.waiting = &part;
+    uint32_t bit = 1u << own.lane;
+    if ((part.mask & bit) == 0) {
+        fail_unnamed(part);
     }
-    meet(part);
-    return part.value;
-}
-
-unsigned warp_vote(collective kind, unsigned mask, unsigned value, site where)
-{
-    operation part;
-    part.kind = kind;
-    part.mask = mask;
-    part.where = where;
-    part.value = value;
-    meet(part);
-    return static_cast<unsigned>(part.value);
+    uint32_t others = w.waiting & part.mask;
+    /* While all that wait agree, one look at the last of them is enough. */
+    if (others != 0 && (w.is_mixed || !is_same(w.last, part))) {
+        w.is_mixed = true;
+        check_same(lanes, others, part);
+    }
+    w.waiting |= bit;
+    if ((w.waiting & part.mask) != part.mask) {
+        w.last.kind = part.kind;
+        w.last.mask = part.mask;
+        w.last.line = part.line;
+        stop_running(e, w, own);
+        run_others(e, w, own);
+        return;
+    }
+    complete(e, lanes, part);
+    w.waiting &= ~part.mask;
+    w.is_mixed = w.is_mixed && w.waiting != 0;
+    make_runnable(e, w, own.warp, part.mask);
+    if (e.seed != 0 && next_random(e) % 8 == 0) {
+        unsigned i_warp = ready_warp(e);
+        switch_to(e, own, fiber_in(e, i_warp, i_warp == own.warp ? slot_of(w, own.lane) : 0));
+    }
 }
 
 } // namespace on_host

@@ -32,8 +32,7 @@ const void *aligned_16(const void *global);
 void copy_async(const extent &to, const void *global);
 void copy_async_commit();
 void copy_async_wait(unsigned n_pending);
-void matrix_multiply(float *d, const uint32_t *a, const uint32_t *b, site where);
-void matrix_load(uint32_t *r, const extent &row, bool transposed, site where);
+void matrix_load(uint32_t *r, const extent &row, bool transposed, const char *file, int line);
 
 } // namespace on_host
 
@@ -217,17 +216,25 @@ inline float4 load_fresh_16(const float *global)
 inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                          ON_HOST_SITE)
 {
-    on_host::matrix_multiply(d, a, b, {file, line});
+    on_host::operation part;
+    part.kind = on_host::collective::mma;
+    part.mask = 0xffffffffu;
+    part.file = file;
+    part.line = line;
+    part.d = d;
+    part.a = a;
+    part.b = b;
+    on_host::meet(part);
 }
 
 template <class T> inline void ldmatrix_x4(uint32_t (&r)[4], shared<T> row, ON_HOST_SITE)
 {
-    on_host::matrix_load(r, row.where(), false, {file, line});
+    on_host::matrix_load(r, row.where(), false, file, line);
 }
 
 template <class T> inline void ldmatrix_x4_trans(uint32_t (&r)[4], shared<T> row, ON_HOST_SITE)
 {
-    on_host::matrix_load(r, row.where(), true, {file, line});
+    on_host::matrix_load(r, row.where(), true, file, line);
 }
 
 template <class T> inline void cp_async_16(shared<T> to, const void *global)

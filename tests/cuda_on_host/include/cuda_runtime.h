@@ -43,12 +43,6 @@ cudaError_t run_grid(dim3 grid, dim3 block, size_t shared_bytes, thread_function
 cudaError_t check_launch(dim3 grid, dim3 block, size_t shared_bytes, const void *kernel);
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work);
 
-/* Where in a kernel something was asked for: the line of the caller, by default arguments. */
-struct site {
-    const char *file;
-    int line;
-};
-
 enum class collective {
     sync,
     shuffle,
@@ -65,22 +59,55 @@ enum class collective {
     ldmatrix
 };
 
-void block_barrier(site where);
-void warp_barrier(unsigned mask, site where);
-uint64_t warp_shuffle(collective kind, unsigned mask, uint64_t value, unsigned operand,
-                      unsigned width, site where);
-unsigned warp_vote(collective kind, unsigned mask, unsigned value, site where);
+/* One lane's part of what lanes of its warp do together. */
+struct operation {
+    collective kind;
+    unsigned mask;
+    const char *file;
+    int line;
+    unsigned operand; /* of shuffles: lane, delta or lane mask */
+    unsigned width;
+    uint64_t value; /* of shuffles and votes; then the result */
+    float *d;       /* of the matrix instructions */
+    const uint32_t *a, *b;
+    uint32_t *r;
+    uint32_t row[4];
+    bool transposed;
+};
+
+void block_barrier(const char *file, int line);
+/* The lane waits until all lanes of its mask wait with the same operation; the last one does it. */
+void meet(operation &part);
 
 template <class T>
-inline T shuffle(collective kind, unsigned mask, T value, unsigned operand, unsigned width,
-                 site where)
+inline T shuffle(collective kind, unsigned mask, T value, unsigned operand, int width,
+                 const char *file, int line)
 {
-    static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>, "4 or 8 bytes");
-    uint64_t bits = 0;
-    memcpy(&bits, &value, sizeof value);
-    bits = warp_shuffle(kind, mask, bits, operand, width, where);
-    memcpy(&value, &bits, sizeof value);
+    static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>, "at most 8 bytes");
+    operation part;
+    part.kind = kind;
+    part.mask = mask;
+    part.file = file;
+    part.line = line;
+    part.operand = operand;
+    part.width = static_cast<unsigned>(width);
+    part.value = 0;
+    memcpy(&part.value, &value, sizeof value);
+    meet(part);
+    memcpy(&value, &part.value, sizeof value);
     return value;
+}
+
+inline unsigned vote(collective kind, unsigned mask, unsigned value, const char *file, int line)
+{
+    operation part;
+    part.kind = kind;
+    part.mask = mask;
+    part.file = file;
+    part.line = line;
+    part.value = value;
+    meet(part);
+    return static_cast<unsigned>(part.value);
 }
 
 inline float reciprocal_root(float x)
@@ -90,75 +117,74 @@ inline float reciprocal_root(float x)
 
 } // namespace on_host
 
+/* The caller's line, for the sentence if it is wrong. */
 #define ON_HOST_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 inline void __syncthreads(ON_HOST_SITE)
 {
-    on_host::block_barrier({file, line});
+    on_host::block_barrier(file, line);
 }
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, ON_HOST_SITE)
 {
-    on_host::warp_barrier(mask, {file, line});
+    on_host::vote(on_host::collective::sync, mask, 0, file, line);
 }
 
 template <class T>
 inline T __shfl_sync(unsigned mask, T value, int lane, int width = 32, ON_HOST_SITE)
 {
     return on_host::shuffle(on_host::collective::shuffle, mask, value, static_cast<unsigned>(lane),
-                            static_cast<unsigned>(width), {file, line});
+                            width, file, line);
 }
 
 template <class T>
 inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, ON_HOST_SITE)
 {
-    return on_host::shuffle(on_host::collective::shuffle_up, mask, value, delta,
-                            static_cast<unsigned>(width), {file, line});
+    return on_host::shuffle(on_host::collective::shuffle_up, mask, value, delta, width, file, line);
 }
 
 template <class T>
 inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, ON_HOST_SITE)
 {
-    return on_host::shuffle(on_host::collective::shuffle_down, mask, value, delta,
-                            static_cast<unsigned>(width), {file, line});
+    return on_host::shuffle(on_host::collective::shuffle_down, mask, value, delta, width, file,
+                            line);
 }
 
 template <class T>
 inline T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, ON_HOST_SITE)
 {
     return on_host::shuffle(on_host::collective::shuffle_xor, mask, value,
-                            static_cast<unsigned>(lane_mask), static_cast<unsigned>(width),
-                            {file, line});
+                            static_cast<unsigned>(lane_mask), width, file, line);
 }
 
 inline unsigned __ballot_sync(unsigned mask, int predicate, ON_HOST_SITE)
 {
-    return on_host::warp_vote(on_host::collective::ballot, mask, predicate != 0, {file, line});
+    return on_host::vote(on_host::collective::ballot, mask, predicate != 0, file, line);
 }
 
 inline int __any_sync(unsigned mask, int predicate, ON_HOST_SITE)
 {
-    return on_host::warp_vote(on_host::collective::any, mask, predicate != 0, {file, line}) != 0;
+    return on_host::vote(on_host::collective::any, mask, predicate != 0, file, line) != 0;
 }
 
 inline int __all_sync(unsigned mask, int predicate, ON_HOST_SITE)
 {
-    return on_host::warp_vote(on_host::collective::all, mask, predicate != 0, {file, line}) == mask;
+    return on_host::vote(on_host::collective::all, mask, predicate != 0, file, line) == mask;
 }
 
 inline unsigned __reduce_add_sync(unsigned mask, unsigned value, ON_HOST_SITE)
 {
-    return on_host::warp_vote(on_host::collective::reduce_add, mask, value, {file, line});
+    return on_host::vote(on_host::collective::reduce_add, mask, value, file, line);
 }
 
 inline unsigned __reduce_min_sync(unsigned mask, unsigned value, ON_HOST_SITE)
 {
-    return on_host::warp_vote(on_host::collective::reduce_min, mask, value, {file, line});
+    return on_host::vote(on_host::collective::reduce_min, mask, value, file, line);
 }
 
 inline unsigned __reduce_max_sync(unsigned mask, unsigned value, ON_HOST_SITE)
 {
-    return on_host::warp_vote(on_host::collective::reduce_max, mask, value, {file, line});
+    return on_host::vote(on_host::collective::reduce_max, mask, value, file, line);
 }
 
 inline void __threadfence()

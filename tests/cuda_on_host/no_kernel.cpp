@@ -1,1 +1,0 @@
-/* A library must have a file. */
