@@ -14,6 +14,7 @@
 #include "base/fail.h"
 #include "base/random.h"
 #include "cpu/cpu_context.h"
+#include "cuda/pick_known.h"
 #include "unit/cpu_model.h"
 
 enum { VOCAB_MAX = 400 };
@@ -276,6 +277,33 @@ static void pick_counter_and_stream_decide_the_draw(void **state)
     assert_int_equal(pick_one(logits, 64, &pick), (int32_t)(64 * soti_random_uniform(3, 5, 9)));
 }
 
+/* What other backends are held to. */
+static void pick_known_tokens_stay_the_same(void **state)
+{
+    (void)state;
+    static float logits[PICK_KNOWN_VOCAB_MAX];
+    static soti_cpu_candidate candidates[PICK_KNOWN_VOCAB_MAX];
+    static double weights[PICK_KNOWN_VOCAB_MAX];
+    for (size_t i = 0; i < sizeof pick_known_cases / sizeof pick_known_cases[0]; i++) {
+        const pick_known *known = &pick_known_cases[i];
+        int32_t recent[PICK_KNOWN_RECENT];
+        int32_t token = -1;
+        soti_pick pick = {.temperature = known->temperature,
+                          .top_p = known->top_p,
+                          .repetition_penalty = known->repetition_penalty,
+                          .top_k = known->top_k,
+                          .seed = known->seed,
+                          .stream = known->stream,
+                          .counter = known->counter,
+                          .recent = recent,
+                          .n_recent = PICK_KNOWN_RECENT};
+        pick_known_logits(logits, known->n_vocab);
+        pick_known_recent(recent, known->n_vocab);
+        assert_true(soti_cpu_pick_one(logits, known->n_vocab, &pick, candidates, weights, &token));
+        assert_int_equal(token, known->token);
+    }
+}
+
 /* Through the table: rows chosen by i_logit, repeated, by several threads, and what is refused. */
 static void pick_many_at_once_equal_one_at_a_time(void **state)
 {
@@ -360,6 +388,7 @@ int main(void)
         cmocka_unit_test(pick_top_k_equal_logits_keep_the_lowest_ids),
         cmocka_unit_test(pick_extreme_temperatures_stay_in_bounds),
         cmocka_unit_test(pick_counter_and_stream_decide_the_draw),
+        cmocka_unit_test(pick_known_tokens_stay_the_same),
         cmocka_unit_test(pick_many_at_once_equal_one_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
