@@ -18,7 +18,8 @@ enum {
     WARP_TOKENS = SEGMENT / N_WARPS,
     WARP_PAGES = WARP_TOKENS / SOTI_CUDA_PAGE_TOKENS,
     KEY_TILES = WARP_TOKENS / 8,
-    N_ROWS = SOTI_CUDA_GROUP_ROWS
+    N_ROWS = SOTI_CUDA_GROUP_ROWS,
+    N_PARTS = N_WARPS * N_ROWS
 };
 
 /* A part of a row's context in the workspace: d_page sums of values, then the largest score and the
@@ -70,16 +71,15 @@ __device__ __forceinline__ decode_unit read_unit(const attention_shape &shape,
     return unit;
 }
 
-/* Asks for a unit's pages. A hint, so it may come before what they hold is complete. */
+/* Asks for the keys or the values of a unit. A hint, so it may come before they are complete. */
 template <int D>
-__device__ __forceinline__ void prefetch_unit(const decode_unit &unit, const soti_cuda_pages &pages)
+__device__ __forceinline__ void prefetch_part(const decode_unit &unit, const uint16_t *part)
 {
     uint32_t i_half = lane_id() * 64; /* a line's */
     for (uint32_t p = 0; p < WARP_PAGES; p++) {
         uint32_t i_position = unit.i_first + p * PAGE_TOKENS + i_half / D;
         if (i_half < PAGE_TOKENS * D && i_position <= unit.i_last) {
-            prefetch_line(pages.keys + unit.offset[p] + i_half);
-            prefetch_line(pages.values + unit.offset[p] + i_half);
+            prefetch_line(part + unit.offset[p] + i_half);
         }
     }
 }
@@ -90,30 +90,38 @@ template <int I> __device__ __forceinline__ uint32_t word(const uint4 &v)
     return I == 0 ? v.x : I == 1 ? v.y : I == 2 ? v.z : v.w;
 }
 
-/* Scores of the 16 rows against the warp's 32 keys, tile i of 8 keys in scores[i]. In each step of
- * 32 columns, lane (g, t) holds columns 8t .. 8t + 7 of key g, and of query rows g and g + 8: which
- * of a product's k they are called does not matter as long as both sides call them the same. */
+/* The warp's 32 keys, tile i of 8 of them in key[i]. In each step of 32 columns, lane (g, t) holds
+ * columns 8t .. 8t + 7 of key g. */
 template <int D>
-__device__ __forceinline__ void score(float (&scores)[KEY_TILES][4], const decode_unit &unit,
-                                      const attention_shape &shape, const uint16_t *q,
-                                      const uint16_t *keys)
+__device__ __forceinline__ void load_keys(uint4 (&key)[KEY_TILES][D / 32], const decode_unit &unit,
+                                          const uint16_t *keys)
 {
-    const uint4 zero = make_uint4(0, 0, 0, 0);
     uint32_t g = lane_id() / 4;
-    uint32_t column = lane_id() % 4 * 8;
-    uint4 key[KEY_TILES][D / 32];
 #pragma unroll
     for (uint32_t i = 0; i < KEY_TILES; i++) {
         uint32_t i_key = i % 2 * 8 + g;
-        const uint16_t *from = keys + unit.offset[i / 2] + i_key * D + column;
+        const uint16_t *from = keys + unit.offset[i / 2] + i_key * D + lane_id() % 4 * 8;
         bool is_seen = unit.i_first + i / 2 * PAGE_TOKENS + i_key <= unit.i_last;
 #pragma unroll
         for (uint32_t step = 0; step < D / 32; step++) {
-            key[i][step] = is_seen ? load_16(from + step * 32) : zero;
+            key[i][step] = is_seen ? load_16(from + step * 32) : make_uint4(0, 0, 0, 0);
         }
     }
-    size_t row_halves = (size_t)shape.n_head * D;
-    const uint16_t *query = q + (unit.first_row + g) * row_halves + unit.i_head * D + column;
+}
+
+/* Scores of the 16 rows against the keys. A lane holds the same columns of query rows g and g + 8:
+ * which of a product's k they are called does not matter as long as both sides call them the same.
+ */
+template <int D>
+__device__ __forceinline__ void score(float (&scores)[KEY_TILES][4],
+                                      const uint4 (&key)[KEY_TILES][D / 32],
+                                      const decode_unit &unit, uint32_t n_head, const uint16_t *q)
+{
+    const uint4 zero = make_uint4(0, 0, 0, 0);
+    uint32_t g = lane_id() / 4;
+    size_t row_halves = (size_t)n_head * D;
+    const uint16_t *query =
+        q + (unit.first_row + g) * row_halves + unit.i_head * D + lane_id() % 4 * 8;
 #pragma unroll
     for (uint32_t step = 0; step < D / 32; step++) {
         uint4 low = g < unit.n_rows ? load_16(query + step * 32) : zero;
@@ -185,7 +193,8 @@ __device__ __forceinline__ void add_values(float (&sums)[D / 8][4], const uint32
  * 64c + 16t + e at 64c + 4e + t, and rows 4 floats further apart than they need: each store of a
  * warp then meets each of the 32 banks once. */
 template <int D> struct decode_shared {
-    static constexpr int ROW = D + 4;
+    static constexpr uint32_t ROW = D + 4;
+    static constexpr uint32_t N_SUMS = N_PARTS * ROW;
     shared<float> largest;    /* (N_WARPS, N_ROWS) scores */
     shared<float> totals;     /* (N_WARPS, N_ROWS) of the weights */
     shared<float> sums;       /* (N_WARPS, N_ROWS, ROW) */
@@ -393,14 +402,21 @@ __device__ __forceinline__ void merge_rows(const decode_shared<D> &block, const 
 
 template <int D>
 __device__ __forceinline__ void
-attend(const decode_unit &unit, const soti_cuda_rows &rows, const uint16_t *q,
+attend(uint32_t i_unit, uint32_t n_units, const soti_cuda_rows &rows, const uint16_t *q,
        const soti_cuda_pages &pages, const decode_shared<D> &block, const decode_output<D> &output)
 {
+    const decode_unit unit = read_unit<D>(output.shape, rows, i_unit);
     float scores[KEY_TILES][4] = {};
     uint32_t weights[WARP_PAGES][4];
     float sums[D / 8][4] = {};
+    uint4 key[KEY_TILES][D / 32];
     uint4 value[WARP_PAGES][D / 64][4];
-    score<D>(scores, unit, output.shape, q, pages.keys);
+    load_keys<D>(key, unit, pages.keys);
+    prefetch_part<D>(unit, pages.values);
+    if (i_unit + gridDim.x < n_units) {
+        prefetch_part<D>(read_unit<D>(output.shape, rows, i_unit + gridDim.x), pages.keys);
+    }
+    score<D>(scores, key, unit, output.shape.n_head, q);
 #pragma unroll
     for (uint32_t p = 0; p < WARP_PAGES; p++) {
         load_values<D>(value[p], unit, p, pages.values);
@@ -419,47 +435,56 @@ attend(const decode_unit &unit, const soti_cuda_rows &rows, const uint16_t *q,
 }
 
 /* a = softmax(q K' / sqrt(d_head)) V of the generated rows, positions 0 .. own of each.
- *
- * In: q (n_rows, n_head, d_page), pages of keys and values [page][n_kv][16][d_page], FP16, zero
- * from column d_head on; rows->items. Out: a (n_rows, a_stride) FP16, d_head columns a head. Grid:
- * 4 blocks of 128 threads a multiprocessor, whatever the step; block b works off the units b, b +
- * grid, ... of n_items * n_head, unit u being head u % n_head of item u / n_head. Tile: 16 rows,
- * 128 positions, d_page columns; each warp takes 32 of the positions. Rows that an item lacks are
- * zeros: one row and 16 are the same instructions. Shared memory: 4 warps * 16 rows * (d_page + 4 +
- * 2) * 4 + 64 bytes (17984 or 34368), static. Bytes, of a unit: 4 * d_page for each position that
- * its rows see (n_head / n_kv heads ask for the same ones; L2 answers all but the first), 2 *
- * d_page for each row; for rows of more than one segment 4 * (d_page + 2) written and read again. A
- * group reads its segment once, not once a row. Limit: memory where there are many positions (24
- * loads of 16 bytes a lane are in flight before the first is used: 192 KB a multiprocessor);
- * latency at one row and a short context, where there are fewer units than blocks: item, page
- * number, keys, values, merge wait for each other. The pages of a block's first unit are therefore
- * asked for before grid_dependency_wait(); what names them (rows) is copied to the device at the
- * step's beginning, never written by a kernel. Synchronisation: warps of a block meet twice, over
- * the largest scores and over the sums, and add up in order of position. Blocks meet over a counter
- * for each row and head (CU-4): the last one to arrive merges all segments in order of position, so
- * who it is changes nothing. Deterministic, and a row's bits do not depend on the items that it is
- * in (CU-1). Oracle: float64 over the same FP16 inputs in tests/cuda/test_attention_decode.c, which
- * grounds its tolerance, about 2^-10 of the mean of |v| (weights are rounded to FP16, as is the
- * result). */
+ *   in      q (n_rows, n_head, d_page); pages [page][n_kv][16][d_page] of keys and of values, FP16,
+ *           zero from column d_head on; rows->items
+ *   out     a (n_rows, a_stride) FP16, d_head columns a head
+ *   grid    4 blocks of 128 threads a multiprocessor, whatever the step; block b works off units
+ *           b, b + grid, ... of n_items n_head, unit u being head u % n_head of item u / n_head
+ *   tile    16 rows, 128 positions, d_page columns; 32 of the positions a warp. Rows that an item
+ *           lacks are zeros: one row and 16 are the same instructions
+ *   shared  4 warps * 16 rows * (d_page + 6) * 4 + 64 bytes (17984 or 34368), static
+ *   bytes   of a unit: 4 d_page a position that its rows see (n_head / n_kv heads ask for the same
+ *           ones, L2 answers all but the first), 2 d_page a row in and out; for rows of more than
+ *           one segment 4 (d_page + 2) written and read again. A group of rows reads its segment
+ *           once, not once a row
+ *   limit   memory where there are many positions: a unit's keys are all asked for before the first
+ *           is used, 128 KB a multiprocessor at d_page 128. Latency at one row and a short context,
+ *           where units are fewer than blocks: item, page number, keys, values and merge wait for
+ *           each other. The pages of a block's first unit are therefore asked for before
+ *           grid_dependency_wait(); what names them (rows) is copied to the device at the step's
+ *           beginning and written by no kernel. Later, a unit's values and the next one's keys are
+ *           asked for while its keys are on their way; both of the next one's would be 34 MB on
+ *           132 multiprocessors, too much of an L2 (unmeasured)
+ *   sync    warps of a block meet twice, over the largest scores and over the sums, and add up in
+ *           order of position; largest scores are read behind the second meeting only for rows of
+ *           several segments, and merge_rows' barriers follow before the next unit writes there.
+ *           Blocks meet over a counter a row and head (CU-4): the last to arrive merges all
+ *           segments in order of position, so who it is changes nothing. Deterministic, and a
+ *           row's bits do not depend on the items that it is in (CU-1)
+ *   oracle  float64 over the FP16 operands (tests/cuda/test_attention_decode.c); tolerance: about
+ *           2^-10 of the weighted mean of |v|, since weights are rounded to FP16, and the result's
+ *           own rounding */
 template <int D>
 __global__ void __launch_bounds__(N_THREADS, BLOCKS_PER_SM)
     k_attention_decode(attention_shape shape, soti_cuda_rows rows, const uint16_t *q,
                        soti_cuda_pages pages, soti_attention_workspace workspace, uint16_t *a)
 {
-    SHARED_ARRAY(float, largest, N_WARPS *N_ROWS);
-    SHARED_ARRAY(float, totals, N_WARPS *N_ROWS);
-    SHARED_ARRAY(float, sums, N_WARPS *N_ROWS *decode_shared<D>::ROW);
+    SHARED_ARRAY(float, largest, N_PARTS);
+    SHARED_ARRAY(float, totals, N_PARTS);
+    SHARED_ARRAY(float, sums, decode_shared<D>::N_SUMS);
     SHARED_ARRAY(uint32_t, merging, N_ROWS);
     const decode_shared<D> block = {largest, totals, sums, merging};
     const decode_output<D> output = {shape, workspace, a, rows.counts->n_prompt_rows};
     uint32_t n_units = rows.counts->n_items * shape.n_head;
     if (blockIdx.x < n_units) {
-        prefetch_unit<D>(read_unit<D>(shape, rows, blockIdx.x), pages);
+        const decode_unit first = read_unit<D>(shape, rows, blockIdx.x);
+        prefetch_part<D>(first, pages.keys);
+        prefetch_part<D>(first, pages.values);
     }
     grid_dependency_wait();
     grid_dependency_launch();
     for (uint32_t i_unit = blockIdx.x; i_unit < n_units; i_unit += gridDim.x) {
-        attend<D>(read_unit<D>(shape, rows, i_unit), rows, q, pages, block, output);
+        attend<D>(i_unit, n_units, rows, q, pages, block, output);
     }
 }
 

@@ -237,21 +237,24 @@ __device__ __forceinline__ void put_rows(const prefill_state<D> &state,
 }
 
 /* a = softmax(q K' / sqrt(d_head)) V of the prompts' rows, positions 0 .. own of each.
- *
- * In: q (n_rows, n_head, d_page) as pairs, pages of keys and values [page][n_kv][16][d_page], FP16,
- *   zero from column d_head on; rows->tiles. Out: a (n_rows, a_stride) FP16 as pairs, d_head
- * columns a head. Grid: (n_head, n_tiles) blocks of 128 threads, last tiles first: they see the
- * most. Tile: 64 rows, 16 a warp, against 64 keys at multiples of 64. Queries, sums and the running
- * softmax stay in registers, weights go from one product to the next there. Shared memory: 2 stages
- * * 2 * 64 * (d_page + 8) * 2 bytes (36864 or 69632), dynamic. Bytes, of a block: 4 * d_page for
- * each position up to its last row's, 2 * d_page a row in and out; L2 answers most of it.
- * Arithmetic: 4 * 64 * 64 * d_page for each tile of keys that is not wholly in the future. Limit:
- * the matrix units, by way of ldmatrix (one for two products) and the exponentials; a percent of a
- * prompt's work at 512 tokens. Synchronisation: the block's barrier before and behind each tile,
- * whose successor is being copied meanwhile. Nothing between blocks. Deterministic; a tile of which
- * a row sees nothing leaves the row's state alone, so a row's bits depend on its sequence and
- * position only (CU-1). Oracle: float64 over the same FP16 inputs in
- * tests/cuda/test_attention_prefill.c; tolerance as for attention_decode. */
+ *   in      q (n_rows, n_head, d_page) as pairs; pages [page][n_kv][16][d_page] of keys and of
+ *           values, FP16, zero from column d_head on; rows->tiles
+ *   out     a (n_rows, a_stride) FP16 as pairs, d_head columns a head
+ *   grid    (n_head, n_tiles) blocks of 128 threads, last tiles first: they see the most
+ *   tile    64 rows, 16 a warp, against 64 keys at multiples of 64. Queries, sums and the running
+ *           softmax stay in registers, and so do the weights between the two products
+ *   shared  2 stages * 2 * 64 * (d_page + 8) * 2 bytes (36864 or 69632), dynamic
+ *   bytes   of a block: 4 d_page a position up to its last row's, 2 d_page a row in and out; L2
+ *           answers most of it
+ *   limit   matrix instructions, 4 * 64 * 64 d_page operations a tile of keys that is not wholly in
+ *           the future, one ldmatrix for two of them, and exponentials; all of it about a percent
+ *           of a prompt's work at 512 tokens of 7B
+ *   sync    the block's barrier before and behind each tile, whose successor is being copied
+ *           meanwhile; nothing between blocks. Deterministic; a tile of which a row sees nothing
+ *           leaves the row's state alone, so a row's bits depend on its sequence and its position
+ *           only (CU-1)
+ *   oracle  float64 over the FP16 operands (tests/cuda/test_attention_prefill.c); tolerance as for
+ *           attention_decode */
 template <int D>
 __global__ void __launch_bounds__(N_THREADS, BLOCKS_PER_SM)
     k_attention_prefill(attention_shape shape, soti_cuda_rows rows, const uint32_t *q_pairs,

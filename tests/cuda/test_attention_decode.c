@@ -154,16 +154,73 @@ static void check_group(const attention_case *all, uint32_t n_shared_pages, uint
 
 static void decode_grouped_rows_match_flat_bit_for_bit(void **state)
 {
-    static const uint32_t rows[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 20};
     static const uint32_t shared_pages[] = {8, 9, 16};
     static const soti_cuda_shape shapes[] = {{.n_head = 2, .n_kv = 2, .d_head = 64},
                                              {.n_head = 2, .n_kv = 1, .d_head = 128},
                                              {.n_head = 2, .n_kv = 1, .d_head = 20}};
     (void)state;
-    for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (uint32_t i = 0; i < 33; i++) {
         attention_case all;
-        make_group(&all, 200 + i, &shapes[i % 3], rows[i], shared_pages[i % 3], 150);
+        make_group(&all, 200 + i, &shapes[i % 3], i + 1, shared_pages[i % 3], 150);
         check_group(&all, shared_pages[i % 3], i);
+        case_free(&all);
+    }
+}
+
+/* Groups of random sizes; each shared segment's rows are cut into items at random. */
+static void make_random_batch(attention_case *all, uint64_t seed, item_list *flat,
+                              item_list *grouped)
+{
+    static const uint32_t d_heads[] = {16, 32, 48, 64, 80, 100, 120, 128};
+    enum { N_GROUPS = 3, N_ROWS = 20, N_SHARED = 20, N_TAIL = 200 };
+    random_source source = {seed};
+    soti_cuda_shape shape = {.n_kv = random_between(&source, 1, 2),
+                             .d_head = d_heads[random_between(&source, 0, 7)]};
+    shape.n_head = shape.n_kv * random_between(&source, 1, 3);
+    case_make(all, seed, &shape, N_GROUPS * N_ROWS, N_GROUPS * N_ROWS,
+              N_SHARED * CASE_PAGE + N_TAIL,
+              N_GROUPS * (N_SHARED + N_ROWS * (N_TAIL / CASE_PAGE + 1)));
+    for (uint32_t g = 0; g < N_GROUPS; g++) {
+        uint32_t n_rows = random_between(&source, 1, N_ROWS);
+        uint32_t n_shared = random_between(&source, 0, N_SHARED);
+        uint32_t first = all->n_rows;
+        for (uint32_t i = 0; i < n_rows; i++) {
+            uint32_t n = n_shared * CASE_PAGE + random_between(&source, 1, N_TAIL);
+            add_row(all, add_sequence(all, n, first, i == 0 ? 0 : n_shared), n - 1);
+        }
+        add_items(flat, all, first, all->n_rows, 0, 1);
+        uint32_t n_segments = n_shared / SEGMENT_PAGES;
+        for (uint32_t s = 0; s < n_segments; s++) {
+            for (uint32_t i = first, n = 0; i < all->n_rows; i += n) {
+                n = random_between(&source, 1, 16);
+                n = n < all->n_rows - i ? n : all->n_rows - i;
+                add_item(grouped, i, n, s);
+            }
+        }
+        for (uint32_t i = first; i < all->n_rows; i++) {
+            for (uint32_t s = n_segments; s < segments_of(all, i); s++) {
+                add_item(grouped, i, 1, s);
+            }
+        }
+    }
+    shuffle_items(grouped, seed);
+}
+
+static void decode_of_random_batches_matches_float64_and_flat(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        attention_case all;
+        item_list flat = {.n = 0};
+        item_list grouped = {.n = 0};
+        print_message("seed %u\n", (unsigned)seed);
+        make_random_batch(&all, seed, &flat, &grouped);
+        uint16_t *other = results_of(&all);
+        attend(&all, &grouped, all.a);
+        check_rows(&all, all.a, 0, all.n_rows);
+        attend(&all, &flat, other);
+        check_same_rows(&all, other, all.a, 0, all.n_rows);
+        free(other);
         case_free(&all);
     }
 }
@@ -343,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_sweep_of_contexts_matches_float64),
         cmocka_unit_test(decode_grouped_rows_match_flat_bit_for_bit),
+        cmocka_unit_test(decode_of_random_batches_matches_float64_and_flat),
         cmocka_unit_test(decode_group_of_unequal_rows_matches_flat_bit_for_bit),
         cmocka_unit_test(decode_row_alone_matches_itself_in_a_batch),
         cmocka_unit_test(decode_order_of_items_and_size_of_grid_change_no_bit),

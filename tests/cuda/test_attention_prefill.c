@@ -166,6 +166,53 @@ static void prefill_tile_of_the_future_leaves_a_row_alone(void **state)
     case_free(&all);
 }
 
+/* Prompts behind contexts, some of whose pages belong to other sequences as well, in tiles of
+ * random sizes; against tiles of one row. */
+static void prefill_of_random_batches_matches_float64_and_any_cut(void **state)
+{
+    static const uint32_t d_heads[] = {16, 32, 48, 64, 80, 100, 120, 128};
+    enum { N_PROMPTS = 3, N_ROWS = 90, N_BEFORE = 300 };
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        attention_case all;
+        tile_list list = {.n = 0};
+        random_source source = {seed};
+        soti_cuda_shape shape = {.n_kv = random_between(&source, 1, 2),
+                                 .d_head = d_heads[random_between(&source, 0, 7)]};
+        shape.n_head = shape.n_kv * random_between(&source, 1, 2);
+        print_message("seed %u\n", (unsigned)seed);
+        case_make(&all, seed, &shape, N_PROMPTS, N_PROMPTS * N_ROWS, N_BEFORE + N_ROWS,
+                  N_PROMPTS * ((N_BEFORE + N_ROWS) / CASE_PAGE + 1));
+        for (uint32_t p = 0; p < N_PROMPTS; p++) {
+            uint32_t n_before = random_between(&source, 0, N_BEFORE);
+            uint32_t n_rows = random_between(&source, 1, N_ROWS);
+            uint32_t n_shared = (p == 0                      ? 0
+                                 : n_before < all.lengths[0] ? n_before
+                                                             : all.lengths[0]);
+            uint32_t first = all.n_rows;
+            uint32_t sequence = add_sequence(&all, n_before + n_rows, 0, n_shared / CASE_PAGE);
+            for (uint32_t i = 0; i < n_rows; i++) {
+                add_row(&all, sequence, n_before + i);
+            }
+            for (uint32_t i = first, n = 0; i < all.n_rows; i += n) {
+                n = random_between(&source, 1, TILE);
+                n = n < all.n_rows - i ? n : all.n_rows - i;
+                add_tile(&list, i, n);
+            }
+        }
+        uint16_t *other = results_of(&all);
+        attend(&all, &list, all.a);
+        check_rows(&all, all.a, 0, all.n_rows);
+        check_untouched(&all, all.a, 0, all.n_rows);
+        list.n = 0;
+        add_tiles(&list, 0, all.n_rows, 1);
+        attend(&all, &list, other);
+        check_same_rows(&all, other, all.a, 0, all.n_rows);
+        free(other);
+        case_free(&all);
+    }
+}
+
 static void prefill_of_large_scores_matches_float64(void **state)
 {
     soti_cuda_shape shape = {.n_head = 2, .n_kv = 2, .d_head = 64};
@@ -227,6 +274,7 @@ int main(void)
         cmocka_unit_test(prefill_of_1000_rows_matches_float64),
         cmocka_unit_test(prefill_cut_of_a_prompt_changes_no_bit),
         cmocka_unit_test(prefill_tile_of_the_future_leaves_a_row_alone),
+        cmocka_unit_test(prefill_of_random_batches_matches_float64_and_any_cut),
         cmocka_unit_test(prefill_of_large_scores_matches_float64),
         cmocka_unit_test(prefill_rows_outside_tiles_are_left_alone),
         cmocka_unit_test(prefill_shape_outside_its_limits_is_refused),
