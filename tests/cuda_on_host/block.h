@@ -120,6 +120,11 @@ extern __thread executor *running __attribute__((tls_model("initial-exec")));
 [[noreturn]] void fail_as(cudaError_t status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+inline bool is_same(const operation &one, const operation &other)
+{
+    return one.kind == other.kind && one.mask == other.mask && one.line == other.line;
+}
+
 const char *name_of(collective kind);
 /* Part of a sentence; nothing that a fiber would leave behind when it leaves for good. */
 struct words {

@@ -83,17 +83,24 @@ void fail_stuck()
     }
     const operation &wanted = *waiter->waiting;
     const warp &w = e.warps[waiter->warp];
-    uint32_t missing = wanted.mask & ~w.waiting;
-    unsigned lane = static_cast<unsigned>(__builtin_ctz(missing != 0 ? missing : 1));
-    const char *there = (w.ended >> lane & 1) != 0        ? "has ended"
-                        : (w.at_barrier >> lane & 1) != 0 ? "waits in __syncthreads"
-                                                          : "the block does not have";
-    words where = {};
-    if ((w.at_barrier >> lane & 1) != 0) {
-        const fiber &other = e.fibers[waiter->warp * 32 + lane];
-        where = at_site(other.file, other.line);
+    const fiber *lanes = &e.fibers[waiter->warp * 32];
+    unsigned lane = 0;
+    for (unsigned i = 0; i < 32; i++) {
+        bool comes = (w.waiting >> i & 1) != 0 && is_same(*lanes[i].waiting, wanted);
+        lane = (wanted.mask >> i & 1) != 0 && !comes ? i : lane;
     }
-    fail("%s%s (mask %08x) waits for lane %u, which %s%s", name_of(wanted.kind),
+    const char *there = "which the block does not have";
+    words where = {};
+    if ((w.ended >> lane & 1) != 0) {
+        there = "which has ended";
+    } else if ((w.at_barrier >> lane & 1) != 0) {
+        there = "which waits in __syncthreads";
+        where = at_site(lanes[lane].file, lanes[lane].line);
+    } else if ((w.waiting >> lane & 1) != 0) {
+        there = "which waits in another one";
+        where = at_site(lanes[lane].file, lanes[lane].line);
+    }
+    fail("%s%s (mask %08x) waits for lane %u, %s%s", name_of(wanted.kind),
          at_site(wanted.file, wanted.line).text, wanted.mask, lane, there, where.text);
 }
 

@@ -215,7 +215,24 @@ void vote_of_a_warp_without_all_its_lanes_is_reported(void **)
 {
     votes out[40];
     expect_words(run_kernel(k_votes, dim3(1), dim3(40), 0, out),
-                 "waits for lane 8, which the block does not have");
+                 "waits for lane 31, which the block does not have");
+}
+
+__global__ void k_crossed()
+{
+    if (threadIdx.x == 0) {
+        __syncwarp(3);
+    } else if (threadIdx.x == 1) {
+        __syncwarp(6);
+    } else if (threadIdx.x == 2) {
+        __syncwarp(5);
+    }
+}
+
+void lanes_that_wait_for_each_other_in_a_circle_are_reported(void **)
+{
+    expect_words(run_kernel(k_crossed, dim3(1), dim3(32), 0),
+                 "(mask 00000003) waits for lane 1, which waits in another one at test_warp.cpp:");
 }
 
 __global__ void k_unnamed()
@@ -274,6 +291,7 @@ int main()
         cmocka_unit_test(shuffle_of_both_branches_is_reported),
         cmocka_unit_test(vote_that_waits_for_an_ended_lane_is_reported),
         cmocka_unit_test(vote_of_a_warp_without_all_its_lanes_is_reported),
+        cmocka_unit_test(lanes_that_wait_for_each_other_in_a_circle_are_reported),
         cmocka_unit_test(mask_without_the_lane_itself_is_reported),
         cmocka_unit_test(shuffle_from_a_lane_outside_of_the_mask_is_reported),
         cmocka_unit_test(matrix_product_of_some_lanes_is_reported),

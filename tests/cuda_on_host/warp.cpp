@@ -139,22 +139,21 @@ void complete_vote(const fiber *lanes, uint32_t mask, collective kind)
     }
 }
 
-bool is_same(const operation &one, const operation &other)
+/* Whether all of these lanes, which wait, wait with this operation. Those that wait with another
+ * mask may have others to meet before they come to it. */
+bool agree(const fiber *lanes, uint32_t others, const operation &part)
 {
-    return one.kind == other.kind && one.mask == other.mask && one.line == other.line;
-}
-
-/* Lanes that wait with another mask may still be served by others before they come to this
- * operation; unless nobody is missing. */
-void check_same(const fiber *lanes, uint32_t others, const operation &part)
-{
-    bool is_complete = (others | 1u << running->current->lane) == part.mask;
+    bool all_do = true;
     for (uint32_t left = others; left != 0; left &= left - 1) {
         const fiber &other = lanes[__builtin_ctz(left)];
-        if (!is_same(*other.waiting, part) && (is_complete || other.waiting->mask == part.mask)) {
-            fail_diverged(part, *other.waiting, other.lane);
+        if (!is_same(*other.waiting, part)) {
+            all_do = false;
+            if (other.waiting->mask == part.mask) {
+                fail_diverged(part, *other.waiting, other.lane);
+            }
         }
     }
+    return all_do;
 }
 
 } // namespace
@@ -197,13 +196,14 @@ void meet(operation &part)
         fail_unnamed(part);
     }
     uint32_t others = w.waiting & part.mask;
+    bool all_agree = true;
     /* While all that wait agree, one look at the last of them is enough. */
     if (others != 0 && (w.is_mixed || !is_same(w.last, part))) {
         w.is_mixed = true;
-        check_same(lanes, others, part);
+        all_agree = agree(lanes, others, part);
     }
     w.waiting |= bit;
-    if ((w.waiting & part.mask) != part.mask) {
+    if ((w.waiting & part.mask) != part.mask || !all_agree) {
         w.last.kind = part.kind;
         w.last.mask = part.mask;
         w.last.line = part.line;
