@@ -144,7 +144,8 @@ static void publish(soti_pool *pool)
 static void sleep_until_done(soti_pool *pool)
 {
     pthread_mutex_lock(&pool->mutex);
-    atomic_store(&pool->caller_sleeps, 1);
+    /* Not a store: qemu's AArch64 on x86 lets the load below overtake a store-release. */
+    atomic_exchange(&pool->caller_sleeps, 1);
     while (atomic_load(&pool->n_pending) != 0) {
         pthread_cond_wait(&pool->is_done, &pool->mutex);
     }

@@ -169,6 +169,25 @@ static void pool_too_many_threads_are_refused(void **state)
     assert_non_null(strstr(soti_fail_message(), "257"));
 }
 
+static void do_nothing(void *context, uint32_t i_thread, uint32_t n_threads)
+{
+    (void)context;
+    (void)i_thread;
+    (void)n_threads;
+}
+
+/* They sleep at once, so a lost wake-up is most likely here; it would hang the test. */
+static void pool_of_more_threads_than_cpus_loses_no_wake_up(void **state)
+{
+    (void)state;
+    soti_pool *pool = NULL;
+    assert_int_equal(soti_pool_create(soti_pool_cpu_count() + 1, 0, &pool), SOT_OK);
+    for (int i = 0; i < 30000; i++) {
+        soti_pool_run(pool, do_nothing, NULL);
+    }
+    soti_pool_free(pool);
+}
+
 static void pool_free_of_null_does_nothing(void **state)
 {
     (void)state;
@@ -381,6 +400,7 @@ int main(void)
         cmocka_unit_test(pool_slow_worker_is_waited_for),
         cmocka_unit_test(pool_size_zero_takes_every_cpu),
         cmocka_unit_test(pool_too_many_threads_are_refused),
+        cmocka_unit_test(pool_of_more_threads_than_cpus_loses_no_wake_up),
         cmocka_unit_test(pool_free_of_null_does_nothing),
         cmocka_unit_test(pool_out_of_memory_is_reported),
         cmocka_unit_test(pool_failing_thread_undoes_the_others),
