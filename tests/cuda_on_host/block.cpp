@@ -182,7 +182,6 @@ executor::executor() : fibers(), warps(), fibers_spoilt(true), interval(0)
     arena = static_cast<unsigned char *>(reserve(arena_bytes));
     cells = static_cast<cell *>(reserve(cells_bytes));
     groups = static_cast<cell_group *>(reserve(groups_bytes));
-    install_fault_report();
 }
 
 executor::~executor()
@@ -200,6 +199,7 @@ cudaError_t run_grid(dim3 grid, dim3 block, size_t shared_bytes, thread_function
                      void *closure, const void *kernel)
 {
     executor &e = own_executor();
+    report_faults();
     begin_grid(e, grid, block);
     e.shared_bytes = static_cast<uint32_t>(shared_bytes);
     e.thread = thread;

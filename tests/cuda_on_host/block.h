@@ -151,8 +151,8 @@ uint64_t current_seed();
 /* Orders the shared memory accesses of the lanes of mask. */
 void order_lanes(warp &w, uint32_t mask);
 
-/* What a grid's fault leads to instead of the process's end. */
-void install_fault_report();
+/* From now on a fault of a grid's is an error of its launch, not the process's end. */
+void report_faults();
 size_t fiber_stack_bytes();
 std::string kernel_name(const void *kernel);
 void finish_copies(fiber &thread, unsigned n_pending);

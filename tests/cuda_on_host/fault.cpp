@@ -41,11 +41,7 @@ void on_fault(int number, siginfo_t *information, void *machine)
 {
     if (running == nullptr) {
         const struct sigaction &before = number == SIGSEGV ? before_segv : before_bus;
-        if ((before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction != nullptr) {
-            before.sa_sigaction(number, information, machine);
-            return;
-        }
-        signal(number, SIG_DFL);
+        sigaction(number, &before, nullptr);
         return; /* and fault again */
     }
     fault_address = information->si_addr;
@@ -84,26 +80,33 @@ struct signal_stack {
     stack_t before;
 };
 
+/* Others, such as cmocka, set their own handlers again and again: before each grid it is seen to.
+ */
 void handle(int number, struct sigaction &before)
 {
+    struct sigaction now;
+    sigaction(number, nullptr, &now);
+    if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault) {
+        return;
+    }
+    before = now;
     struct sigaction own = {};
     own.sa_sigaction = on_fault;
     own.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&own.sa_mask);
-    sigaction(number, &own, &before);
+    sigaction(number, &own, nullptr);
 }
 
 } // namespace
 
-void install_fault_report()
+void report_faults()
 {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        handle(SIGSEGV, before_segv);
-        handle(SIGBUS, before_bus);
-    });
     static thread_local signal_stack stack;
     static_cast<void>(stack.memory);
+    static std::mutex lock;
+    std::lock_guard<std::mutex> hold(lock);
+    handle(SIGSEGV, before_segv);
+    handle(SIGBUS, before_bus);
 }
 
 } // namespace on_host
