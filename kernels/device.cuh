@@ -51,8 +51,8 @@ __device__ __forceinline__ uint4 load_stream_16(const void *global)
     uint4 value;
     asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
     asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
-        : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-        : "l"(__cvta_generic_to_global(global)), "l"(policy));
+                 : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+                 : "l"(__cvta_generic_to_global(global)), "l"(policy));
     return value;
 }
 
@@ -70,6 +70,13 @@ __device__ __forceinline__ void prefetch_line(const void *global)
 __device__ __forceinline__ void store_16(void *global, uint4 value)
 {
     *static_cast<uint4 *>(global) = value;
+}
+
+/* Asks for the 128 bytes around an address, which must be some that may be read: from memory to L2.
+ */
+__device__ __forceinline__ void prefetch_l2(const void *global)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
 }
 
 /* What another block of this launch wrote: not from L1, which may hold what was there before. */
@@ -168,6 +175,15 @@ __device__ __forceinline__ void grid_dependency_launch()
 __device__ __forceinline__ unsigned lane_id()
 {
     return threadIdx.x % 32;
+}
+
+/* The same, asked for anew each time: what is computed from it does not stay in registers over a
+ * loop that needs them all. */
+__device__ __forceinline__ unsigned lane_id_anew()
+{
+    unsigned lane;
+    asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+    return lane;
 }
 
 __device__ __forceinline__ unsigned warp_id()

@@ -3,18 +3,19 @@
  * reading; q, k, v are in gemm_rows_qkv.cu.
  *
  * All variants, with K = stride, S = n_slices, N = n_out, R = rows (<= 8 n_columns):
- *   grid    cut.n_blocks, about one a multiprocessor: each block one slice, tiles of 32 rows in
- * turn block   512 threads, 16 warps: 2 halves of a tile x 8 parts of the slice; <= 128 registers
+ *   grid    cut.n_blocks, about one a multiprocessor: each a slice, and tiles of 32 rows in turn
+ *   block   512 threads, 16 warps: 2 halves of a tile x 8 parts of the slice; <= 128 registers
  *   shared  8 n_columns (64 (ceil(K / 32 / S) | 1) + 2308) + 8 bytes
  *   bytes   2 N K of weights, once; n_blocks R K / S (2 or 4) of rows out of L2; where S > 1,
- *           4 N R S written and read again of partials, in L2; 4 N R of results
+ *           4 N R S written and read again of partials, in L2; 4 N R of results; for the next
+ *           launch, ahead's into L2
  *   limit   memory: up to 96 KiB of weights are on their way for each block at any time; how much
  *           the rest comes to is in gemm_rows_cut.cu
  *   sync    one __syncthreads a tile; slices by a counter a tile, no block waits for another;
- *           deterministic: steps, chunks, parts, slices are added in this order, always
+ *           deterministic: steps, parts, slices are added in this order, always
  *   oracle  float64 loops over the FP16 operands (tests/cuda/test_gemm_rows.c); tolerance: the
- *           bound of an FP32 sum, 2^-23 (K / 8 + 24 + S) sum |a b|, and the FP16 roundings of
- * norm(x), of h that FP32 may have turned the other way */
+ *           bound of an FP32 sum, 2^-23 (K / 8 + 24 + S) sum |a b|, and the FP16 roundings, of
+ *           norm(x) and h, that FP32 may have turned the other way */
 #include "gemm_rows_input.cuh"
 #include "gemm_rows_launch.cuh"
 
@@ -160,7 +161,7 @@ cudaError_t soti_launch_gemm_rows_residual(const soti_cuda_launch *at,
                                            float *x, float *square_sums)
 {
     using namespace soti;
-    if (!gemm_product_is_valid(product)) {
+    if (!gemm_product_is_valid(product, 1)) {
         return cudaErrorInvalidValue;
     }
     const gemm_plan plan = gemm_plan_of(product, 1);
@@ -175,7 +176,7 @@ cudaError_t soti_launch_gemm_rows_gate_up(const soti_cuda_launch *at, const soti
                                           uint16_t *h, uint32_t h_stride)
 {
     using namespace soti;
-    if (!gemm_product_is_valid(product) || product->n_out % 2 != 0) {
+    if (!gemm_product_is_valid(product, 1) || product->n_out % 2 != 0) {
         return cudaErrorInvalidValue;
     }
     const gemm_plan plan = gemm_plan_of(product, 1);
@@ -189,7 +190,7 @@ cudaError_t soti_launch_gemm_rows_logits(const soti_cuda_launch *at, const soti_
                                          float *logits)
 {
     using namespace soti;
-    if (!gemm_product_is_valid(product)) {
+    if (!gemm_product_is_valid(product, 1)) {
         return cudaErrorInvalidValue;
     }
     const gemm_plan plan = gemm_plan_of(product, 1);

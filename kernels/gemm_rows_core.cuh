@@ -57,6 +57,7 @@ struct gemm_plan {
     uint32_t token_halves; /* between tokens in shared memory */
     float *partials;       /* [tile][slice][token][TILE_ROWS], where there are several slices */
     uint32_t *counters;    /* [tile] slices that have been written */
+    soti_gemm_ahead ahead[2];
 };
 
 /* 16 neighbouring rows of weights, as many as there are. */
@@ -110,6 +111,12 @@ __device__ __forceinline__ float warp_sum(float value)
     return value;
 }
 
+/* warp_id() as lane 0 has it: lets the compiler see that all lanes have the same. */
+__device__ __forceinline__ unsigned uniform_warp_id()
+{
+    return __shfl_sync(WHOLE_WARP, warp_id(), 0);
+}
+
 /* A block's columns, and of them a warp's. */
 struct slice_columns {
     uint32_t first_step; /* of the row */
@@ -125,6 +132,7 @@ __device__ __forceinline__ slice_columns slice_of_block(const gemm_plan &plan)
 
 /* A warp's steps of a slice, in chunks of up to RING_STEPS that differ by one at most. */
 struct warp_steps {
+    uint32_t warp;
     uint32_t first_step; /* within the slice */
     uint32_t n_chunks;
     uint32_t n_chunk_steps; /* of the shorter chunks */
@@ -132,7 +140,8 @@ struct warp_steps {
 
     __device__ __forceinline__ explicit warp_steps(const slice_columns &slice)
     {
-        uint32_t part = warp_id() / 2;
+        warp = uniform_warp_id();
+        const uint32_t part = warp / 2;
         first_step = part * slice.n_steps / SLICE_PARTS;
         uint32_t n_steps = (part + 1) * slice.n_steps / SLICE_PARTS - first_step;
         n_chunks = (n_steps + RING_STEPS - 1) / RING_STEPS;
@@ -146,55 +155,55 @@ struct warp_steps {
     }
 };
 
+/* This thread's lines of what comes after the product. */
+__device__ __forceinline__ void fetch_ahead(const gemm_plan &plan, unsigned warp)
+{
+    constexpr size_t LINE_BYTES = 128;
+    const size_t first =
+        ((size_t)blockIdx.x * GEMM_THREADS + warp * 32 + lane_id_anew()) * LINE_BYTES;
+#pragma unroll
+    for (unsigned i = 0; i < 2; i++) {
+#pragma unroll 1
+        for (size_t at = first; at < plan.ahead[i].n_bytes;
+             at += (size_t)gridDim.x * GEMM_THREADS * LINE_BYTES) {
+            prefetch_l2(static_cast<const char *>(plan.ahead[i].at) + at);
+        }
+    }
+}
+
 /* A warp's weights on their way: what has been asked for, and where the next chunk lies. */
-template <class Output> struct weight_ring {
-    const gemm_plan &plan;
-    const Output &output;
-    const warp_steps &steps;
+struct weight_ring {
     uint4 of_row[RING_STEPS][2]; /* this lane's of rows g and g + 8 */
     const uint16_t *next[2];
     uint32_t n_next;
-    uint32_t tile, chunk; /* that next points to */
-    uint32_t first_column;
 
-    __device__ __forceinline__ weight_ring(const gemm_plan &plan_, const Output &output_,
-                                           const slice_columns &slice, const warp_steps &steps_)
-        : plan(plan_), output(output_), steps(steps_)
-    {
-        first_column = (slice.first_step + steps.first_step) * STEP_COLUMNS + lane_id() % 4 * 8;
-        tile = blockIdx.x / plan.n_slices;
-        chunk = 0;
-        aim();
-    }
-
-    /* At the first chunk of the tile. Rows that do not exist read one that does. */
-    __device__ __forceinline__ void aim()
+    /* At the first chunk of a tile. Rows that do not exist read one that does. */
+    template <class Output>
+    __device__ __forceinline__ void aim(const gemm_plan &plan, const Output &output,
+                                        const slice_columns &slice, const warp_steps &steps,
+                                        uint32_t tile)
     {
         n_next = tile < plan.n_tiles ? steps.size(0) : 0;
-        half_rows rows = {0, 0};
-        if (n_next > 0) {
-            rows = output.rows_of(tile, warp_id() % 2);
+        if (n_next == 0) {
+            return;
         }
+        const half_rows rows = output.rows_of(tile, steps.warp % 2);
+        const unsigned lane = lane_id_anew();
+        const uint32_t column = (slice.first_step + steps.first_step) * STEP_COLUMNS + lane % 4 * 8;
 #pragma unroll
         for (unsigned i = 0; i < 2; i++) {
-            uint32_t row = lane_id() / 4 + 8 * i;
+            uint32_t row = lane / 4 + 8 * i;
             row = rows.n == 0 ? 0 : rows.first + (row < rows.n ? row : rows.n - 1);
-            next[i] = plan.weights + (size_t)row * plan.stride + first_column;
+            next[i] = plan.weights + (size_t)row * plan.stride + column;
         }
     }
 
-    __device__ __forceinline__ void advance()
+    /* At the chunk of the same tile behind the one that next points to. */
+    __device__ __forceinline__ void advance(uint32_t n_steps)
     {
-        chunk++;
-        if (chunk < steps.n_chunks) {
-            next[0] += n_next * STEP_COLUMNS;
-            next[1] += n_next * STEP_COLUMNS;
-            n_next = steps.size(chunk);
-        } else {
-            chunk = 0;
-            tile += gridDim.x / plan.n_slices;
-            aim();
-        }
+        next[0] += n_next * STEP_COLUMNS;
+        next[1] += n_next * STEP_COLUMNS;
+        n_next = n_steps;
     }
 
     __device__ __forceinline__ void load(unsigned j)
@@ -206,11 +215,12 @@ template <class Output> struct weight_ring {
     }
 };
 
-/* One tile's sums of this warp's part into shared memory; loads run on into what follows. */
+/* One tile's sums of this warp's part into shared memory; loads run on into next_tile. */
 template <int COLUMNS, class Output>
 __device__ __forceinline__ void
-multiply_tile(weight_ring<Output> &ring, const warp_steps &steps, const gemm_plan &plan,
-              const gemm_shared<COLUMNS> &memory, shared<float> sums)
+multiply_tile(weight_ring &ring, const gemm_plan &plan, const Output &output,
+              const slice_columns &slice, const warp_steps &steps,
+              const gemm_shared<COLUMNS> &memory, uint32_t next_tile, shared<float> sums)
 {
     const unsigned g = lane_id() / 4, t = lane_id() % 4;
     float d[COLUMNS][4];
@@ -223,7 +233,14 @@ multiply_tile(weight_ring<Output> &ring, const warp_steps &steps, const gemm_pla
 #pragma unroll 1
     for (uint32_t chunk = 0; chunk < steps.n_chunks; chunk++) {
         const uint32_t n = steps.size(chunk);
-        ring.advance();
+        if (chunk + 1 < steps.n_chunks) {
+            ring.advance(steps.size(chunk + 1));
+        } else {
+            ring.aim(plan, output, slice, steps, next_tile);
+            if (next_tile >= plan.n_tiles) {
+                fetch_ahead(plan, steps.warp);
+            }
+        }
 #pragma unroll
         for (unsigned j = 0; j < RING_STEPS; j++) {
             if (j < n) {
@@ -249,7 +266,7 @@ multiply_tile(weight_ring<Output> &ring, const warp_steps &steps, const gemm_pla
         }
         token += n * STEP_COLUMNS;
     }
-    const unsigned part = warp_id() / 2, row = warp_id() % 2 * HALF_ROWS + g;
+    const unsigned part = steps.warp / 2, row = steps.warp % 2 * HALF_ROWS + g;
 #pragma unroll
     for (int c = 0; c < COLUMNS; c++) {
         const unsigned i_token = part * gemm_shared<COLUMNS>::N_TOKENS + c * COLUMN_TOKENS + 2 * t;
@@ -298,7 +315,7 @@ template <class Output>
 __device__ __forceinline__ void add_slices(const gemm_plan &plan, const Output &output,
                                            uint32_t tile, unsigned token)
 {
-    constexpr uint32_t N_AHEAD = 8;
+    constexpr uint32_t N_AHEAD = 4;
     const float ahead = output.ahead(tile, token);
     float sum = 0.0f;
 #pragma unroll 1
@@ -337,7 +354,10 @@ __device__ __forceinline__ void gemm_rows(const gemm_plan &plan, const Input &in
     const gemm_shared<COLUMNS> memory(plan);
     const slice_columns slice = slice_of_block(plan);
     const warp_steps steps(slice);
-    weight_ring<Output> ring(plan, output, slice, steps);
+    const uint32_t tile_step = gridDim.x / plan.n_slices;
+    const uint32_t first_tile = blockIdx.x / plan.n_slices;
+    weight_ring ring;
+    ring.aim(plan, output, slice, steps, first_tile);
 #pragma unroll
     for (unsigned j = 0; j < RING_STEPS; j++) {
         ring.load(j);
@@ -349,21 +369,19 @@ __device__ __forceinline__ void gemm_rows(const gemm_plan &plan, const Input &in
     }
     const uint32_t n_left = n_rows - plan.first_row;
     const uint32_t n_tokens = n_left < COLUMNS * COLUMN_TOKENS ? n_left : COLUMNS * COLUMN_TOKENS;
-    input.template stage<COLUMNS>(plan, slice, memory, n_tokens);
+    input.template stage<COLUMNS>(plan, slice, memory, steps.warp, n_tokens);
     __syncthreads();
     grid_dependency_launch();
 
-    const uint32_t tile_step = gridDim.x / plan.n_slices;
-    const uint32_t first_tile = blockIdx.x / plan.n_slices;
     const bool is_sliced = plan.n_slices > 1;
-    const unsigned token = warp_id(); /* whose sums this warp sees to */
+    const unsigned token = steps.warp; /* whose sums this warp sees to */
     const uint32_t n_tiles = (plan.n_tiles - first_tile + tile_step - 1) / tile_step;
 #pragma unroll 1
     for (uint32_t i = 0; i < n_tiles + (is_sliced ? 2 : 0); i++) {
         const uint32_t tile = first_tile + i * tile_step;
         shared<float> sums = memory.sums + i % 2 * gemm_shared<COLUMNS>::TILE_SUMS;
         if (i < n_tiles) {
-            multiply_tile<COLUMNS>(ring, steps, plan, memory, sums);
+            multiply_tile(ring, plan, output, slice, steps, memory, tile + tile_step, sums);
         }
         __syncthreads();
         if (is_sliced && i >= 1 && i <= n_tiles && threadIdx.x == i % GEMM_WARPS * 32) {

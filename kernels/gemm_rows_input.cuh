@@ -31,10 +31,10 @@ struct half_input {
 
     template <int COLUMNS>
     __device__ __forceinline__ void stage(const gemm_plan &plan, const slice_columns &slice,
-                                          const gemm_shared<COLUMNS> &memory,
+                                          const gemm_shared<COLUMNS> &memory, unsigned warp,
                                           uint32_t n_tokens) const
     {
-        const unsigned token = warp_id();
+        const unsigned token = warp;
         if (token < COLUMNS * COLUMN_TOKENS) {
             const uint16_t *row = rows + (size_t)(plan.first_row + token) * plan.stride +
                                   slice.first_step * STEP_COLUMNS;
@@ -86,11 +86,12 @@ struct norm_input {
     }
 
     template <int COLUMNS>
-    __device__ __forceinline__ void
-    invert(const gemm_plan &plan, const gemm_shared<COLUMNS> &memory, uint32_t n_tokens) const
+    __device__ __forceinline__ void invert(const gemm_plan &plan,
+                                           const gemm_shared<COLUMNS> &memory, unsigned warp,
+                                           uint32_t n_tokens) const
     {
         const uint32_t n_sums = (d_model + SOTI_CUDA_SUM_COLUMNS - 1) / SOTI_CUDA_SUM_COLUMNS;
-        const unsigned token = warp_id();
+        const unsigned token = warp;
         if (token < n_tokens) {
             const float *sums = norm.square_sums + row_of(plan, token) * n_sums;
             float sum = 0.0f;
@@ -105,48 +106,71 @@ struct norm_input {
         }
     }
 
-    /* A warp takes 8 columns a lane of 4 tokens at a time. */
+    /* A warp's share at a time: 8 columns a lane of 2 or 4 tokens. */
+    template <int COLUMNS> struct share {
+        float4 x[2 * COLUMNS][2];
+        float4 weight[2];
+    };
+
+    template <int COLUMNS>
+    __device__ __forceinline__ void load(const gemm_plan &plan, unsigned column, bool is_there,
+                                         unsigned first_token, uint32_t n_tokens,
+                                         share<COLUMNS> &to) const
+    {
+#pragma unroll
+        for (unsigned i = 0; i < 2 * COLUMNS; i++) {
+            to.x[i][0] = to.x[i][1] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (is_there && first_token + i < n_tokens) {
+                const float *row = norm.x + row_of(plan, first_token + i) * d_model;
+                to.x[i][0] = load_4(row, column);
+                to.x[i][1] = load_4(row, column + 4);
+            }
+        }
+        if (is_there) {
+            to.weight[0] = load_4(norm.weight, column);
+            to.weight[1] = load_4(norm.weight, column + 4);
+        }
+    }
+
+    __device__ __forceinline__ static uint4 normed(const float4 (&x)[2], const float4 (&w)[2],
+                                                   float by)
+    {
+        return make_uint4(half_pair_bits(x[0].x * by * w[0].x, x[0].y * by * w[0].y),
+                          half_pair_bits(x[0].z * by * w[0].z, x[0].w * by * w[0].w),
+                          half_pair_bits(x[1].x * by * w[1].x, x[1].y * by * w[1].y),
+                          half_pair_bits(x[1].z * by * w[1].z, x[1].w * by * w[1].w));
+    }
+
+    /* The first share is asked for before the root mean squares are known. */
     template <int COLUMNS>
     __device__ __forceinline__ void stage(const gemm_plan &plan, const slice_columns &slice,
-                                          const gemm_shared<COLUMNS> &memory,
+                                          const gemm_shared<COLUMNS> &memory, unsigned warp,
                                           uint32_t n_tokens) const
     {
-        constexpr unsigned N_TOGETHER = 4;
+        constexpr unsigned N_TOGETHER = 2 * COLUMNS;
         constexpr unsigned N_BATCHES = COLUMNS * COLUMN_TOKENS / N_TOGETHER;
-        invert<COLUMNS>(plan, memory, n_tokens);
-        __syncthreads();
         const uint32_t n_groups = slice.n_steps * STEP_GROUPS;
-        const uint32_t n_items = (n_groups + 31) / 32 * N_BATCHES;
+        const uint32_t n_shares = (n_groups + 31) / 32 * N_BATCHES;
+        bool are_known = false;
 #pragma unroll 1
-        for (uint32_t item = warp_id(); item < n_items; item += GEMM_WARPS) {
-            const uint32_t group = item / N_BATCHES * 32 + lane_id();
-            if (group >= n_groups) {
-                continue;
+        for (uint32_t i = warp; i < n_shares || !are_known; i += GEMM_WARPS) {
+            const uint32_t group = i / N_BATCHES * 32 + lane_id();
+            const unsigned first_token = i % N_BATCHES * N_TOGETHER;
+            const bool is_there = group < n_groups;
+            share<COLUMNS> mine;
+            load<COLUMNS>(plan, slice.first_step * STEP_COLUMNS + group * GROUP_COLUMNS, is_there,
+                          first_token, n_tokens, mine);
+            if (!are_known) {
+                invert<COLUMNS>(plan, memory, warp, n_tokens);
+                __syncthreads();
+                are_known = true;
             }
-            const unsigned column = slice.first_step * STEP_COLUMNS + group * GROUP_COLUMNS;
-            const unsigned first_token = item % N_BATCHES * N_TOGETHER;
-            float4 x[N_TOGETHER][2];
 #pragma unroll
-            for (unsigned i = 0; i < N_TOGETHER; i++) {
-                x[i][0] = x[i][1] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-                if (first_token + i < n_tokens) {
-                    const float *row = norm.x + row_of(plan, first_token + i) * d_model;
-                    x[i][0] = load_4(row, column);
-                    x[i][1] = load_4(row, column + 4);
-                }
-            }
-            const float4 w[2] = {load_4(norm.weight, column), load_4(norm.weight, column + 4)};
-#pragma unroll
-            for (unsigned i = 0; i < N_TOGETHER; i++) {
-                const unsigned token = first_token + i;
+            for (unsigned j = 0; j < N_TOGETHER && is_there; j++) {
+                const unsigned token = first_token + j;
                 const float by = token < n_tokens ? (float)memory.inverses[token] : 0.0f;
-                uint4 halves;
-                halves.x = half_pair_bits(x[i][0].x * by * w[0].x, x[i][0].y * by * w[0].y);
-                halves.y = half_pair_bits(x[i][0].z * by * w[0].z, x[i][0].w * by * w[0].w);
-                halves.z = half_pair_bits(x[i][1].x * by * w[1].x, x[i][1].y * by * w[1].y);
-                halves.w = half_pair_bits(x[i][1].z * by * w[1].z, x[i][1].w * by * w[1].w);
                 shared_store_16(memory.tokens + (token * plan.token_halves + group * GROUP_COLUMNS),
-                                halves);
+                                normed(mine.x[j], mine.weight, by));
             }
         }
     }

@@ -23,13 +23,15 @@ inline uint32_t gemm_n_slice_steps(uint32_t stride, uint32_t n_slices)
 }
 
 /* Whether a product is one that a kernel can take, and cut as soti_gemm_rows_cut would. */
-inline bool gemm_product_is_valid(const soti_gemm_rows *product)
+inline bool gemm_product_is_valid(const soti_gemm_rows *product, uint32_t n_unit_rows)
 {
     const soti_gemm_cut *cut = &product->cut;
     return product->n_out > 0 && product->n_in > 0 && product->n_in <= product->stride &&
            product->stride % SOTI_CUDA_PAD == 0 && product->n_columns >= 1 &&
            product->n_columns <= 2 && cut->n_slices > 0 && cut->n_blocks > 0 &&
-           cut->n_blocks % cut->n_slices == 0 && cut->n_slices <= product->stride / STEP_COLUMNS &&
+           cut->n_blocks % cut->n_slices == 0 &&
+           cut->n_blocks / cut->n_slices <= gemm_n_tiles(product->n_out, n_unit_rows) &&
+           cut->n_slices <= product->stride / STEP_COLUMNS &&
            (cut->n_slices == 1 || (product->partials != nullptr && product->counters != nullptr));
 }
 
@@ -45,6 +47,8 @@ inline gemm_plan gemm_plan_of(const soti_gemm_rows *product, uint32_t n_unit_row
     plan.token_halves = gemm_token_halves(gemm_n_slice_steps(product->stride, plan.n_slices));
     plan.partials = product->partials;
     plan.counters = product->counters;
+    plan.ahead[0] = product->ahead[0];
+    plan.ahead[1] = product->ahead[1];
     return plan;
 }
 

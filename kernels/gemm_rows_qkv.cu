@@ -11,20 +11,19 @@ namespace
 
 /* A tile is of one head and has both of each rotary pair: 32 neighbouring rows where the pairs are
  * neighbours, 16 rows of the head's first half and the 16 across from them where they are not. */
-struct qkv_output {
+template <bool IS_SPLIT> struct qkv_output {
     soti_cuda_rows rows;
     const float *rope;
     uint16_t *q;
     soti_cuda_pages pages;
     uint32_t n_head, n_kv, d_head, d_page;
-    uint32_t is_split; /* half-split rotary */
     uint32_t n_head_tiles;
     uint32_t first_row;
 
     /* Row i of a tile within its head; d_head or more: there is none. */
     __device__ __forceinline__ uint32_t row_in_head(uint32_t tile_of_head, unsigned i) const
     {
-        if (is_split == 0) {
+        if (!IS_SPLIT) {
             return tile_of_head * TILE_ROWS + i;
         }
         const uint32_t pair = tile_of_head * HALF_ROWS + i % HALF_ROWS;
@@ -35,7 +34,7 @@ struct qkv_output {
     {
         const uint32_t head = tile / n_head_tiles;
         const uint32_t first = row_in_head(tile % n_head_tiles, half * HALF_ROWS);
-        const uint32_t end = is_split != 0 && half == 0 ? d_head / 2 : d_head;
+        const uint32_t end = IS_SPLIT && half == 0 ? d_head / 2 : d_head;
         const uint32_t n = first < end ? end - first : 0;
         return {head * d_head + first, n < HALF_ROWS ? n : HALF_ROWS};
     }
@@ -47,7 +46,7 @@ struct qkv_output {
 
     __device__ __forceinline__ void store(uint32_t tile, unsigned token, float sum, float) const
     {
-        const float partner = __shfl_xor_sync(WHOLE_WARP, sum, is_split != 0 ? (int)HALF_ROWS : 1);
+        const float partner = __shfl_xor_sync(WHOLE_WARP, sum, IS_SPLIT ? (int)HALF_ROWS : 1);
         const uint32_t head = tile / n_head_tiles;
         const uint32_t column = row_in_head(tile % n_head_tiles, lane_id());
         if (column >= d_head) {
@@ -56,8 +55,8 @@ struct qkv_output {
         const uint32_t row = first_row + token, position = rows.positions[row];
         float value = sum;
         if (head < n_head + n_kv) {
-            const bool is_second = is_split != 0 ? column >= d_head / 2 : column % 2 != 0;
-            const uint32_t pair = is_split != 0 ? column % (d_head / 2) : column / 2;
+            const bool is_second = IS_SPLIT ? column >= d_head / 2 : column % 2 != 0;
+            const uint32_t pair = IS_SPLIT ? column % (d_head / 2) : column / 2;
             const float2 turn = *reinterpret_cast<const float2 *>(
                 rope + 2 * ((size_t)position * (d_head / 2) + pair));
             value = sum * turn.x + (is_second ? partner : -partner) * turn.y;
@@ -85,11 +84,33 @@ struct qkv_output {
  * are 2 (n_head + 2 n_kv) d_head R bytes, and each row's 4 d_head of rope are read, out of L1 after
  * the first head. Where 32 does not divide d_head a head's last tile has idle rows, which cost no
  * bytes. Tolerance: also 1 FP16 rounding of the result. */
-template <int COLUMNS>
+template <int COLUMNS, bool IS_SPLIT>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
-    k_gemm_rows_qkv(gemm_plan plan, norm_input input, qkv_output output)
+    k_gemm_rows_qkv(gemm_plan plan, norm_input input, qkv_output<IS_SPLIT> output)
 {
     gemm_rows<COLUMNS>(plan, input, output);
+}
+
+template <bool IS_SPLIT>
+cudaError_t launch_qkv(const soti_cuda_launch *at, const soti_gemm_rows *product,
+                       const soti_cuda_shape *shape, const soti_cuda_rows *rows,
+                       const soti_cuda_norm *input, const float *rope, uint16_t *q,
+                       soti_cuda_pages pages)
+{
+    const gemm_plan plan = gemm_plan_of(product, shape->d_head);
+    const norm_input in = {&rows->counts->n_rows, nullptr, *input, product->n_in};
+    const qkv_output<IS_SPLIT> out = {*rows,
+                                      rope,
+                                      q,
+                                      pages,
+                                      shape->n_head,
+                                      shape->n_kv,
+                                      shape->d_head,
+                                      shape->d_page,
+                                      (shape->d_head + TILE_ROWS - 1) / TILE_ROWS,
+                                      product->first_row};
+    return gemm_launch(at, product, k_gemm_rows_qkv<1, IS_SPLIT>, k_gemm_rows_qkv<2, IS_SPLIT>,
+                       plan, in, out);
 }
 
 } // namespace
@@ -103,23 +124,12 @@ extern "C" cudaError_t soti_launch_gemm_rows_qkv(const soti_cuda_launch *at,
                                                  uint16_t *q, soti_cuda_pages pages)
 {
     using namespace soti;
-    if (!gemm_product_is_valid(product) || shape->d_head == 0 || shape->d_head % 2 != 0 ||
-        shape->n_kv == 0 || shape->d_head > shape->d_page ||
+    if (shape->d_head == 0 || !gemm_product_is_valid(product, shape->d_head) ||
+        shape->d_head % 2 != 0 || shape->n_kv == 0 || shape->d_head > shape->d_page ||
         product->n_out != (shape->n_head + 2 * shape->n_kv) * shape->d_head) {
         return cudaErrorInvalidValue;
     }
-    const gemm_plan plan = gemm_plan_of(product, shape->d_head);
-    const norm_input in = {&rows->counts->n_rows, nullptr, *input, product->n_in};
-    const qkv_output out = {*rows,
-                            rope,
-                            q,
-                            pages,
-                            shape->n_head,
-                            shape->n_kv,
-                            shape->d_head,
-                            shape->d_page,
-                            shape->half_split_rope,
-                            (shape->d_head + TILE_ROWS - 1) / TILE_ROWS,
-                            product->first_row};
-    return gemm_launch(at, product, k_gemm_rows_qkv<1>, k_gemm_rows_qkv<2>, plan, in, out);
+    return (shape->half_split_rope != 0 ? launch_qkv<true> : launch_qkv<false>)(at, product, shape,
+                                                                                rows, input, rope,
+                                                                                q, pages);
 }

@@ -109,6 +109,12 @@ typedef struct soti_gemm_cut {
 soti_gemm_cut soti_gemm_rows_cut(uint32_t n_out, uint32_t stride, uint32_t n_unit_rows,
                                  uint32_t n_sm, size_t max_shared_bytes);
 
+/* Constant memory; n_bytes 0: none. */
+typedef struct soti_gemm_ahead {
+    const void *at;
+    size_t n_bytes;
+} soti_gemm_ahead;
+
 typedef struct soti_gemm_rows {
     const uint16_t *weights; /* (n_out, stride) FP16; columns from n_in on are zero */
     uint32_t n_out, n_in, stride;
@@ -118,6 +124,9 @@ typedef struct soti_gemm_rows {
     uint32_t first_row; /* rows first_row .. first_row + 16, as far as the batch has them */
     uint32_t
         n_columns; /* column tiles: 1 or 2, for up to 8 or 16 rows; a row's bits are the same */
+    /* What the next launches read first: brought to L2 once this product's own weights are all on
+     * their way, so that memory does not rest between two launches. It changes no result. */
+    soti_gemm_ahead ahead[2];
 } soti_gemm_rows;
 
 /* The input of a product behind a norm: norm(x) = x / sqrt(mean(x^2) + eps) * weight, the mean from

@@ -242,6 +242,9 @@ static inline void case_make(gemm_case *all, uint64_t seed, uint32_t n_out, uint
     all->product.n_out = n_out;
     all->product.n_in = n_in;
     all->product.stride = all->stride;
+    /* Half of a line at the second place. */
+    all->product.ahead[0] = (soti_gemm_ahead){all->product.weights, weight_bytes};
+    all->product.ahead[1] = (soti_gemm_ahead){all->product.weights, 64};
     all->device_halves = case_device(all, all->halves, half_bytes);
     all->norm.x = case_device(all, all->x, x_bytes);
     all->norm.square_sums = case_device(all, all->square_sums, sum_bytes);

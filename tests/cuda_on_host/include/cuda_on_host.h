@@ -195,6 +195,12 @@ inline void prefetch_line(const void *global)
     static_cast<void>(*static_cast<const volatile char *>(global));
 }
 
+/* Looks whether there is memory. */
+inline void prefetch_l2(const void *global)
+{
+    static_cast<void>(*static_cast<const volatile char *>(global));
+}
+
 inline void store_16(void *global, uint4 value)
 {
     on_host::aligned_16(global);
@@ -266,6 +272,11 @@ inline void grid_dependency_launch()
 inline unsigned lane_id()
 {
     return threadIdx.x % 32;
+}
+
+inline unsigned lane_id_anew()
+{
+    return lane_id();
 }
 
 inline unsigned warp_id()
