@@ -7,8 +7,9 @@
  * and parts are added up in a fixed order. CU-2  Numbers that change from step to step are read
  * from device memory (soti_cuda_rows), and grids are fixed by the context, so that a step can be
  * replayed as one graph. CU-3  overlap = 1 lets a kernel start before the one in front of it has
- * ended; every kernel then waits before it reads what others wrote. CU-4  Workspace counters are
- * zero between launches; the kernel that used them leaves them so. */
+ * ended; every block of every kernel then waits before it reads what others wrote, or ends.
+ * soti_cuda_rows is copied, which nothing overlaps, and may be read before. CU-4  Workspace counters
+ * are zero between launches; the kernel that used them leaves them so. */
 #ifndef SOTI_KERNELS_KERNELS_H
 #define SOTI_KERNELS_KERNELS_H
 
