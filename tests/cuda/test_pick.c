@@ -17,7 +17,7 @@
 #include "pick_known.h"
 #include "pick_reference.h"
 
-enum { VOCAB_MAX = PICK_VOCAB_MAX, PICKS_MAX = 1024, RECENT_MAX = 64, GUARD = 16 };
+enum { VOCAB_MAX = PICK_VOCAB_MAX, PICKS_MAX = 512, RECENT_MAX = 64, GUARD = 16 };
 
 /* Sums of a draw nearer to a border than this share of all may fall on either side: the reference
  * rounds each of n additions to 53 bits, the kernel each weight to 2^-48 of the largest. */
@@ -27,6 +27,9 @@ static const uint32_t sizes[] = {1, 31, 32, 33, 257, 1000, 8193, 32000, 32001};
 enum { N_SIZES = sizeof sizes / sizeof sizes[0] };
 
 static const soti_cuda_pick greedy = {.top_p = 1, .repetition_penalty = 1};
+
+/* Where kernels run on the host: the order of blocks and threads from the next launch on. */
+void on_host_set_seed(uint64_t seed) __attribute__((weak));
 
 static void check(cudaError_t status)
 {
@@ -114,6 +117,9 @@ static void check_picks(const float *logits, uint32_t n_rows, uint32_t n_vocab,
                         uint32_t n_recent)
 {
     int32_t tokens[PICKS_MAX];
+    if (on_host_set_seed) {
+        on_host_set_seed(n_vocab);
+    }
     run_picks(logits, n_rows, n_vocab, picks, n_picks, recent, n_recent, tokens);
     for (uint32_t i = 0; i < n_picks; i++) {
         double nearest;
