@@ -34,7 +34,9 @@ static int find_session_facts(struct bench *bench)
     sot_model *model;
     sot_session *session = NULL;
     sot_session_info info = SOT_SESSION_INFO_INIT;
-    sot_status status = sot_model_load("random:8x1x1x8x8", NULL, &model);
+    sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    params.device = bench->options.device;
+    sot_status status = sot_model_load("random:8x1x1x8x8", &params, &model);
     if (status == SOT_OK)
         status = sot_session_create(model, &bench->session, &session);
     if (status == SOT_OK)
@@ -51,6 +53,7 @@ static int find_session_facts(struct bench *bench)
 static int load(struct bench *bench, const char *what)
 {
     sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    params.device = bench->options.device;
     params.progress = progress_bytes;
     params.progress_user = (void *)(uintptr_t)what;
     uint64_t begin = time_ns();
@@ -115,10 +118,18 @@ static int measure(struct bench *bench)
     if (code >= 0)
         return code;
     bench->session.n_threads = findings->n_threads;
+    /* Before the model takes memory, behind what the driver takes for whoever uses the device. */
+    if (options->is_cuda) {
+        struct cuda_device *device = cuda_device_open(options->i_device);
+        if (!device)
+            return EXIT_FAILED;
+        limits_begin_cuda(&findings->limits, device);
+    }
     code = load(bench, "loading");
     if (code >= 0)
         return code;
-    limits_begin(&findings->limits, findings->isa, findings->n_threads, options->pin);
+    if (!options->is_cuda)
+        limits_begin(&findings->limits, findings->isa, findings->n_threads, options->pin);
     limits_probe(&findings->limits, options->quick ? LIMITS_QUICK_PROBE : LIMITS_LONG_PROBE);
     if (options->cases & (CASE_LOAD | CASE_PREFILL | CASE_DECODE | CASE_ATTENTION))
         code = passes_measure(&findings->passes, bench->model, &bench->session, options,
@@ -151,7 +162,8 @@ static int store(struct bench *bench)
 static int report(struct bench *bench, int code)
 {
     progress_clear();
-    int is_measured = code != EXIT_USAGE && bench->findings.limits.fp32 > 0;
+    const struct limits *limits = &bench->findings.limits;
+    int is_measured = code != EXIT_USAGE && (limits->fp32 > 0 || limits->n_probes > 0);
     bench->findings.interrupted = code == EXIT_INTERRUPTED;
     if (is_measured)
         findings_print(&bench->findings);

@@ -36,6 +36,7 @@ static const struct option_row rows[] = {
     {"threads", 0, COUNT, AT(n_threads), 1, 256, "N", "worker threads (default: one per CPU)"},
     {"isa", 0, TEXT, AT(isa), 0, 0, "NAME",
      "instruction set: auto (default), amx, avx512, avx2, neon,\nportable"},
+    {"device", 0, TEXT, AT(device), 0, 0, "NAME", "cpu (default), cuda, or cuda:N"},
     {"pin", 0, FLAG, AT(pin), 0, 0, NULL, "keep each worker thread on a CPU of its own"},
     {"json", 0, TEXT, AT(json_path), 0, 0, "FILE", "write everything measured to FILE too"},
     {"replay-model", 0, TEXT, AT(replay_model), 0, 0, "NAME",
@@ -153,6 +154,20 @@ static int refuse(int result, char **argv)
     return EXIT_USAGE;
 }
 
+/* "cuda" is the first device. */
+static int parse_device(struct bench_options *options)
+{
+    static const struct option_row number = {"device", 0, COUNT, 0, 0, 255, NULL, NULL};
+    options->device = options->device ? options->device : "cpu";
+    options->is_cuda = strncmp(options->device, "cuda", 4) == 0;
+    if (strcmp(options->device, "cpu") == 0 || strcmp(options->device, "cuda") == 0)
+        return -1;
+    if (strncmp(options->device, "cuda:", 5) == 0)
+        return parse_count(&number, options->device + 5, &options->i_device);
+    complain("--device '%s': cpu, cuda or cuda:N is expected", options->device);
+    return EXIT_USAGE;
+}
+
 static int check(struct bench_options *options)
 {
     int n_sources = (options->lengths_list != NULL) + (options->lengths_path != NULL) +
@@ -176,7 +191,8 @@ static int check(struct bench_options *options)
         options->replay_model = "LLaMA2-Chat-7B";
     if (!options->replay_category)
         options->replay_category = "average";
-    return parse_cases(options);
+    int code = parse_device(options);
+    return code < 0 ? parse_cases(options) : code;
 }
 
 static int set_option(struct bench_options *options, const struct option_row *row,

@@ -21,6 +21,9 @@ enum {
 struct bench_options {
     const char *model;
     const char *isa;
+    const char *device; /* "cpu", "cuda", "cuda:N" */
+    int is_cuda;        /* it is one of the latter */
+    uint32_t i_device;  /* N */
     const char *json_path;
     const char *gguf_path;
     const char *cases_list;

@@ -65,7 +65,18 @@ static json_t *machine_json(const struct findings *findings)
     json_object_set_new(object, "threads", json_number(findings->n_threads));
     json_object_set_new(object, "pinned", json_boolean(findings->options->pin));
     json_object_set_new(object, "isa", json_name(findings->isa));
+    json_object_set_new(object, "device", json_name(findings->options->device));
+    if (findings->limits.device) {
+        json_object_set_new(object, "gpu", json_name(cuda_device_name(findings->limits.device)));
+        json_object_set_new(object, "cuda_driver",
+                            json_number(cuda_device_driver(findings->limits.device)));
+    }
     return object;
+}
+
+static json_t *rate_json(double rate)
+{
+    return rate > 0 ? json_real(rate) : json_null();
 }
 
 static json_t *limits_json(const struct limits *limits)
@@ -79,10 +90,9 @@ static json_t *limits_json(const struct limits *limits)
     json_object_set_new(object, "read_probes", reals(limits->probes, limits->n_probes));
     json_object_set_new(object, "read_passes", reals(limits->passes, limits->n_passes));
     json_object_set_new(object, "fp32_isa", json_name(limits->fp32_isa));
-    json_object_set_new(object, "fp32_flops", json_real(limits->fp32));
-    json_object_set_new(object, "bf16_amx_flops",
-                        limits->amx > 0 ? json_real(limits->amx) : json_null());
-    json_object_set_new(object, "product_flops", json_real(limits->flops));
+    json_object_set_new(object, "fp32_flops", rate_json(limits->fp32));
+    json_object_set_new(object, "bf16_amx_flops", rate_json(limits->amx));
+    json_object_set_new(object, "product_flops", rate_json(limits->flops));
     return object;
 }
 

@@ -37,9 +37,16 @@ static void print_limits(const struct findings *findings)
     const struct limits *limits = &findings->limits;
     char name[128];
     machine_cpu_name(name, sizeof name);
-    printf("%-10s %s, %u thread%s%s, %s, %.1f GB of memory\n", "machine", name, findings->n_threads,
-           findings->n_threads == 1 ? "" : "s", findings->options->pin ? " pinned" : "",
-           findings->isa, (double)memory_total() / 1e9);
+    if (limits->device)
+        printf("%-10s %s (%s), driver for CUDA %u.%u, in a machine with %s\n", "machine",
+               cuda_device_name(limits->device), findings->options->device,
+               cuda_device_driver(limits->device) / 1000,
+               cuda_device_driver(limits->device) % 1000 / 10, name);
+    else
+        printf("%-10s %s, %u thread%s%s, %s, %.1f GB of memory\n", "machine", name,
+               findings->n_threads, findings->n_threads == 1 ? "" : "s",
+               findings->options->pin ? " pinned" : "", findings->isa,
+               (double)memory_total() / 1e9);
     if (limits->n_probes) {
         double least = limits->probes[0];
         double most = least;
@@ -52,6 +59,10 @@ static void print_limits(const struct findings *findings)
                "reading", limits_bandwidth(limits) / 1e9, limits->n_probes,
                (double)limits->most_bytes / 1e9, least / 1e9, most / 1e9,
                limits_best_bandwidth(limits) / 1e9, limits->fastest.name);
+    }
+    if (limits->device) {
+        printf("%-10s not measured on a CUDA device; a floor is its bytes alone\n", "computing");
+        return;
     }
     printf("%-10s %.1f GFLOP/s of FP32 (%s)", "computing", limits->fp32 / 1e9, limits->fp32_isa);
     if (limits->amx > 0)

@@ -150,6 +150,17 @@ void limits_begin(struct limits *limits, const char *isa, unsigned n_threads, in
     limits->fp32_isa = limits->fp32_loop->isa;
 }
 
+void limits_begin_cuda(struct limits *limits, struct cuda_device *device)
+{
+    *limits = (struct limits){.device = device, .fp32_isa = ""};
+    limits->fastest.name = "every multiprocessor, 16 bytes a load";
+}
+
+uint64_t limits_available(const struct limits *limits)
+{
+    return limits->device ? cuda_device_free_bytes(limits->device) : memory_available();
+}
+
 static void measure_rates(struct limits *limits)
 {
     double fp32 = measure_rate(limits, limits->fp32_loop);
@@ -202,6 +213,17 @@ static struct read_pattern find_fastest(struct team *team)
     return patterns[fastest / TRIALS];
 }
 
+static void keep_rates(struct limits *limits, double *rates, size_t bytes)
+{
+    limits->passes = grow(limits->passes, (limits->n_passes + PASSES) * sizeof *limits->passes);
+    for (size_t i = 0; i < PASSES; i++)
+        limits->passes[limits->n_passes++] = rates[i];
+    limits->probes = grow(limits->probes, (limits->n_probes + 1) * sizeof *limits->probes);
+    limits->probes[limits->n_probes++] = median_of(rates, PASSES);
+    if (limits->most_bytes < bytes)
+        limits->most_bytes = bytes;
+}
+
 static void measure_reading(struct limits *limits, struct team *team)
 {
     size_t bytes = team->part_bytes * team->n_threads;
@@ -218,15 +240,20 @@ static void measure_reading(struct limits *limits, struct team *team)
     team->work = read_part_fastest;
     team->n_rounds = PASSES;
     run_team(team);
-    limits->passes = grow(limits->passes, (limits->n_passes + PASSES) * sizeof *limits->passes);
-    for (size_t i = 0; i < PASSES; i++) {
+    for (size_t i = 0; i < PASSES; i++)
         rates[i] = (double)bytes * 1e9 / (double)team->times_ns[i];
-        limits->passes[limits->n_passes++] = rates[i];
-    }
-    limits->probes = grow(limits->probes, (limits->n_probes + 1) * sizeof *limits->probes);
-    limits->probes[limits->n_probes++] = median_of(rates, PASSES);
-    if (limits->most_bytes < bytes)
-        limits->most_bytes = bytes;
+    keep_rates(limits, rates, bytes);
+}
+
+/* A device's caches hold less than any probe, and its memory is given back at once. */
+static void probe_device(struct limits *limits, size_t most_bytes)
+{
+    double rates[PASSES];
+    progress_say("reading the device's memory");
+    most_bytes = most_bytes < LIMITS_QUICK_PROBE ? LIMITS_QUICK_PROBE : most_bytes;
+    size_t bytes = cuda_device_read(limits->device, most_bytes, rates, PASSES);
+    if (bytes > 0)
+        keep_rates(limits, rates, bytes);
 }
 
 void limits_rest(struct limits *limits)
@@ -268,6 +295,10 @@ void limits_probe(struct limits *limits, size_t most_bytes)
     int is_short = most_bytes <= LIMITS_SHORT_PROBE;
     if (interrupt_seen())
         return;
+    if (limits->device) {
+        probe_device(limits, most_bytes);
+        return;
+    }
     progress_say("reading memory, multiplying");
     measure_rates(limits);
     most_bytes = beyond_caches(limits, most_bytes);
@@ -310,6 +341,7 @@ double limits_best_bandwidth(const struct limits *limits)
 void limits_free(struct limits *limits)
 {
     limits_rest(limits);
+    cuda_device_close(limits->device);
     free(limits->passes);
     free(limits->probes);
     *limits = (struct limits){0};

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cuda_device.h"
+
 /* One way to read memory or to multiply; those that the machine lacks are never called. */
 struct read_pattern {
     const char *name;
@@ -31,6 +33,7 @@ const struct rate_loop *limits_fp32_loop(const char *isa);
 const struct rate_loop *limits_amx_loop(void);
 
 struct limits {
+    struct cuda_device *device; /* what is measured; NULL: the processors */
     unsigned n_threads;
     int pin;
     struct read_pattern fastest; /* found by the first probe */
@@ -47,9 +50,14 @@ struct limits {
     const struct rate_loop *fp32_loop, *amx_loop;
     const char *fp32_isa; /* of the loop that fp32 was measured with */
     double fp32, amx;     /* FLOP/s of all threads; amx 0: there is none */
-    double flops; /* what products of FP16 weights can reach in the instruction set in use */
+    double flops; /* what products of FP16 weights can reach in the instruction set in use; 0 on a
+                     CUDA device, where it is not measured */
 };
 
+/* Of a CUDA device, which limits_free closes. */
+void limits_begin_cuda(struct limits *limits, struct cuda_device *device);
+/* Memory that could still be had where the pages are; 0: not known. */
+uint64_t limits_available(const struct limits *limits);
 /* isa is the one that the session uses. */
 void limits_begin(struct limits *limits, const char *isa, unsigned n_threads, int pin);
 /* Bytes that a probe reads: the first one of a run, one of --quick, and one between cases. Where

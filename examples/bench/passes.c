@@ -69,9 +69,8 @@ static uint64_t positions_of(const struct pass_case *pass)
 
 /* Strikes out what does not fit into half of the memory that is free; returns the positions that
  * the rest needs. */
-static uint64_t fit_memory(struct passes *passes, double position_bytes)
+static uint64_t fit_memory(struct passes *passes, double position_bytes, uint64_t available)
 {
-    uint64_t available = memory_available();
     uint64_t most = 0;
     for (size_t i = 0; i < passes->n_cases; i++) {
         struct pass_case *pass = &passes->cases[i];
@@ -152,7 +151,8 @@ int passes_measure(struct passes *passes, sot_model *model, const sot_session_pa
         plan_attention(passes, options->quick);
     params.n_ctx = CONTEXT_MOST + PAGE_SLACK;
     params.max_batch = BATCH_MOST;
-    params.kv_tokens = (uint32_t)fit_memory(passes, costs.position_bytes) + PAGE_SLACK;
+    params.kv_tokens =
+        (uint32_t)fit_memory(passes, costs.position_bytes, limits_available(limits)) + PAGE_SLACK;
     uint64_t begin = time_ns();
     sot_status status = sot_session_create(model, &params, &session);
     passes->session_ns = time_ns() - begin;

@@ -28,6 +28,7 @@ struct run {
     const char *questions[2];
     struct text outlines[2];
     size_t i_run;
+    struct cuda_device *device; /* NULL: none */
 };
 
 /* ---- Preparing ---------------------------------------------------------------------------------
@@ -253,7 +254,7 @@ static int in_session(struct run *run, unsigned is_sot,
                       int (*ask)(struct run *run, sot_session *session))
 {
     sot_session *session;
-    int can_measure = run->i_run == 0 && memory_peak_reset();
+    int can_measure = run->i_run == 0 && !run->device && memory_peak_reset();
     sot_status status = sot_session_create(run->model, &run->session_params, &session);
     if (status != SOT_OK)
         return exit_code_of(status);
@@ -263,6 +264,8 @@ static int in_session(struct run *run, unsigned is_sot,
     interrupt_session(session);
     int code = interrupt_seen() ? EXIT_INTERRUPTED : ask(run, session);
     interrupt_session(NULL);
+    if (code < 0 && run->device) /* a session takes nothing more once it is there */
+        run->replay->peak_bytes[is_sot] = cuda_device_used_bytes(run->device);
     sot_session_free(session);
     if (code < 0 && can_measure)
         run->replay->peak_bytes[is_sot] = memory_peak();
@@ -329,7 +332,8 @@ static int run_all(struct run *run, size_t n_runs, struct limits *limits)
 int replay_measure(struct replay *replay, sot_model *model, const sot_session_params *params,
                    const struct bench_options *options, struct limits *limits)
 {
-    struct run run = {.replay = replay, .model = model, .session_params = *params};
+    struct run run = {
+        .replay = replay, .model = model, .session_params = *params, .device = limits->device};
     sot_model_info info = SOT_MODEL_INFO_INIT;
     sot_model_get_info(model, &info);
     if (!info.has_tokenizer) {

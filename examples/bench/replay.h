@@ -32,7 +32,8 @@ struct replay {
     size_t n_runs; /* complete ones */
     struct replay_phase phases[N_PHASES];
     /* For the normal answer [0] and for SoT [1], 0: not known. Most memory of the process, of the
-     * first run, since nothing makes it less; most pages and most of the session's own, of all. */
+     * first run, since nothing makes it less, or the device's that is taken; most pages and most of
+     * the session's own, of all. */
     uint64_t peak_bytes[2], page_tokens[2], session_bytes[2];
     uint32_t n_chunk;
     const char *why_not; /* it was left out */

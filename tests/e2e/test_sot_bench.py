@@ -106,6 +106,15 @@ class Arguments(unittest.TestCase):
     def test_isa_unknown_is_named(self):
         self.refused("--isa", "mmx", names="mmx", code=1)
 
+    def test_device_unknown_is_named(self):
+        self.refused("--device", "gpu", names="'gpu'")
+        self.refused("--device", "cuda0", names="'cuda0'")
+        self.refused("--device", "cuda:", names="--device")
+        self.refused("--device", "cuda:256", names="'256'")
+
+    def test_device_out_of_reach_is_no_success(self):
+        self.refused("--device", "cuda:255", "-m", TINY, names="cuda", code=1)
+
     def test_json_file_that_cannot_be_written_is_named(self):
         self.refused("--json", "/no/such/folder/x.json", names="/no/such/folder/x.json", code=1)
 
