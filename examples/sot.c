@@ -20,7 +20,9 @@ static int command_info(const struct options *options)
 {
     sot_model *model;
     sot_model_info info = SOT_MODEL_INFO_INIT;
-    sot_status status = sot_model_load(options->model, NULL, &model);
+    sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    params.device = options->device ? options->device : "cpu"; /* where nothing is uploaded */
+    sot_status status = sot_model_load(options->model, &params, &model);
     if (status == SOT_OK)
         status = sot_model_get_info(model, &info);
     if (status != SOT_OK) {
@@ -56,7 +58,9 @@ static int command_tokenize(const struct options *options)
     sot_model *model = NULL;
     int code = input_read(options->argument, "text", &text);
     if (code < 0) {
-        sot_status status = sot_model_load(options->model, NULL, &model);
+        sot_model_params params = SOT_MODEL_PARAMS_INIT;
+        params.device = "cpu";
+        sot_status status = sot_model_load(options->model, &params, &model);
         code = status == SOT_OK ? tokenize(model, &text, options->bos) : library_failed(status);
     }
     sot_model_free(model);

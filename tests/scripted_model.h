@@ -225,8 +225,8 @@ static inline void scripted_model_open(void)
                                                    .rope_theta = 1e4f,
                                                    .rope_scale = 1.0f,
                                                    .norm_eps = 1e-5f};
-    scripted_model.backend = &scripted_backend;
-    scripted_model.device_weights = &scripted_weights;
+    scripted_model.placement.backend = &scripted_backend;
+    scripted_model.placement.weights = &scripted_weights;
     assert_int_equal(soti_vocabulary_make_bytes(SCRIPT_VOCAB, &vocabulary), SOT_OK);
     assert_int_equal(soti_tokenizer_create(&vocabulary, &scripted_model.tokenizer), SOT_OK);
 }

@@ -154,6 +154,7 @@ static void print_for_people(struct ask *ask, const sot_answer *answer)
 static int prepare(struct ask *ask)
 {
     sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    params.device = ask->options->device;
     params.progress = on_progress;
     params.progress_user = ask;
     params.log = on_log;

@@ -56,6 +56,9 @@ static const struct option_row rows[] = {
      "limit of each point's expansion (default 256)"},
     {"max-points", 0, COUNT, COMMAND_ASK, AT(generate.max_points), 1, COUNT_MOST, "N",
      "points that are expanded (default 64)"},
+    {"device", 0, TEXT, COMMAND_ASK | COMMAND_INFO, AT(device), 0, 0, "NAME",
+     "auto, cpu, cuda or cuda:N; auto is a GPU that has room for the\n"
+     "weights, otherwise the CPU (default: auto; cpu for info)"},
     {"threads", 0, COUNT, COMMAND_ASK, AT(session.n_threads), 1, COUNT_MOST, "N",
      "worker threads (default: one per CPU)"},
     {"ctx", 0, COUNT, COMMAND_ASK, AT(session.n_ctx), 1, COUNT_MOST, "N",

@@ -15,6 +15,7 @@ struct options {
     const char *argument; /* question or text; NULL and "-": standard input */
     const char *mode;
     const char *prompts_path;
+    const char *device; /* NULL: not said */
     int compare, json, stats, quiet, no_color, help, bos;
     sot_session_params session;
     sot_generate_params generate;

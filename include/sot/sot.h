@@ -50,8 +50,8 @@ typedef struct sot_answer sot_answer;   /* what was generated, with statistics *
 /* ---- 1. Models --------------------------------------------------------------------------------
  */
 
-/* Called while a model loads or is saved, about once per tensor: done of total bytes. Non-zero
- * cancels. */
+/* Called while a model loads or is saved, about once per tensor: done of total bytes. On a CUDA
+ * device weights are read, then moved there, and count twice. Non-zero cancels. */
 typedef int32_t (*sot_progress_fn)(uint64_t done_bytes, uint64_t total_bytes, void *user);
 
 /* Called with one line of information, without newline, from the thread that runs the call. */
@@ -61,7 +61,9 @@ typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 typedef struct sot_model_params {
     uint32_t struct_size;
     uint32_t flags;        /* none defined yet; 0 */
-    const char *device;    /* "auto" (default) or "cpu" */
+    const char *device;    /* "cpu", "cuda:N", "cuda" ("cuda:0"), or "auto" (default): the first CUDA
+                              device that takes the weights, otherwise the CPU and a line in the
+                              log that says why */
     sot_progress_fn progress;
     void *progress_user;
     sot_log_fn log;
@@ -73,9 +75,11 @@ SOT_API void sot_model_params_init(sot_model_params *params);
 /* Loads a model: a GGUF file, a Hugging Face directory (config.json, *.safetensors,
  * tokenizer.model), or "random:7b", "random:13b", "random:33b",
  * "random:DIMxLAYERSxHEADSxFFxVOCAB", each with an optional "?seed=N".
- * FP16 weights are used where the file is mapped; the file must not be changed while in use.
+ * FP16 weights are used where the file is mapped; the file must not be changed while in use. CUDA
+ * devices are reached through libsot-cuda.so, which is looked for beside libsot.
  * Returns ARGUMENT, MEMORY, IO, FORMAT, UNSUPPORTED, RANGE (a weight FP16 cannot hold), CANCELLED,
- * DEVICE. The caller owns *out. Since 0.1. */
+ * DEVICE (plugin, driver or device is missing; a sentence says which). The caller owns *out.
+ * Since 0.1. */
 SOT_API sot_status sot_model_load(const char *path, const sot_model_params *params,
                                   sot_model **out);
 
@@ -94,7 +98,7 @@ typedef struct sot_model_info {
     float rope_theta, rope_scale, norm_eps;
     uint32_t has_tokenizer;    /* 1 or 0 */
     const char *name;          /* as the file states it, "" if it does not */
-    const char *device;        /* "cpu" */
+    const char *device;        /* "cpu" or "cuda:N" */
     const char *conversation;  /* conversation template detected, "none" if there is no sign */
 } sot_model_info;
 #define SOT_MODEL_INFO_INIT SOT_STRUCT_INIT(sot_model_info)
@@ -126,7 +130,7 @@ typedef struct sot_session_params {
     uint32_t max_batch;  /* sequences decoded together; default 16, at most 4096 */
     uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
     uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, or max_batch */
-    const char *isa;     /* instruction set: NULL or "auto", "amx", "avx512", "avx2", "neon",
+    const char *isa;     /* instruction set of the CPU: NULL or "auto", "amx", "avx512", "avx2", "neon",
                             "portable"; on a machine with AMX "auto" and "amx" ask Linux for its
                             tiles, for the whole process: alternate signal stacks then need room
                             for 8 KiB more */

@@ -69,7 +69,7 @@ sot_status sot_model_get_info(const sot_model *model, sot_model_info *info)
         .norm_eps = shape->norm_eps,
         .has_tokenizer = model->tokenizer != NULL,
         .name = checkpoint->name != NULL ? checkpoint->name : "",
-        .device = model->backend->name,
+        .device = model->placement.name,
         .conversation = checkpoint->conversation != NULL ? checkpoint->conversation : "none",
     };
     return soti_params_write("model info", &full, sizeof full, info);

@@ -26,7 +26,8 @@ struct soti_engine {
 static sot_status copy_page(void *user, uint32_t to_page, uint32_t from_page, uint32_t n_tokens)
 {
     soti_engine *engine = user;
-    return engine->model->backend->page_copy(engine->context, to_page, from_page, n_tokens);
+    return engine->model->placement.backend->page_copy(engine->context, to_page, from_page,
+                                                       n_tokens);
 }
 
 static sot_status check_params(const soti_engine_params *params)
@@ -75,8 +76,8 @@ static sot_status reserve_memory(soti_engine *engine, const char *isa)
                                           .n_threads = params->n_threads,
                                           .pin_threads = params->pin_threads,
                                           .isa = isa};
-    return engine->model->backend->context_create(engine->model->device_weights, &context_params,
-                                                  &engine->context);
+    return engine->model->placement.backend->context_create(engine->model->placement.weights,
+                                                            &context_params, &engine->context);
 }
 
 sot_status soti_engine_create(sot_model *model, const soti_engine_params *params, soti_engine **out)
@@ -107,7 +108,7 @@ void soti_engine_free(soti_engine *engine)
         return;
     }
     if (engine->context != NULL) {
-        engine->model->backend->context_free(engine->context);
+        engine->model->placement.backend->context_free(engine->context);
     }
     soti_kv_free(engine->kv);
     soti_batch_free(&engine->batch);
@@ -217,7 +218,7 @@ static void fill_batch(soti_engine *engine, const soti_work *items, uint32_t n_i
 
 static sot_status pick_tokens(soti_engine *engine, const soti_work *items, uint32_t n_items)
 {
-    const soti_backend *backend = engine->model->backend;
+    const soti_backend *backend = engine->model->placement.backend;
     uint32_t n_picks = 0;
     for (uint32_t i = 0; i < n_items; i++) {
         if (engine->i_logits[i] == UINT32_MAX) {
@@ -263,7 +264,7 @@ sot_status soti_engine_step(soti_engine *engine, soti_work *items, uint32_t n_it
     plan_step(engine, items, n_items);
     RETURN_IF_ERROR(reserve_pages(engine, items, n_items, i_failed));
     fill_batch(engine, items, n_items);
-    RETURN_IF_ERROR(soti_forward(engine->model->backend, engine->context,
+    RETURN_IF_ERROR(soti_forward(engine->model->placement.backend, engine->context,
                                  engine->model->checkpoint.shape.n_layer, &engine->batch.rows,
                                  cancel));
     RETURN_IF_ERROR(pick_tokens(engine, items, n_items));
@@ -292,7 +293,7 @@ soti_kv *soti_engine_kv(soti_engine *engine)
 soti_context_info soti_engine_info(const soti_engine *engine)
 {
     soti_context_info info;
-    engine->model->backend->context_info(engine->context, &info);
+    engine->model->placement.backend->context_info(engine->context, &info);
     return info;
 }
 
@@ -317,7 +318,7 @@ uint64_t soti_engine_bytes(const soti_engine *engine)
                         sizeof *engine->picks + sizeof *engine->picked;
     return sizeof *engine + soti_kv_bytes(engine->kv) + soti_batch_bytes(&engine->batch) +
            engine->params.max_batch * per_item +
-           engine->model->backend->context_bytes(engine->context);
+           engine->model->placement.backend->context_bytes(engine->context);
 }
 
 void soti_engine_set_grouping(soti_engine *engine, uint32_t grouping)

@@ -5,9 +5,9 @@
 
 #include <stdatomic.h>
 
-#include "backend/backend.h"
 #include "io/checkpoint.h"
 #include "io/tokenizer.h"
+#include "model/devices.h"
 #include "model/weights.h"
 #include "sot/sot.h"
 
@@ -17,9 +17,7 @@ struct sot_model {
     soti_checkpoint checkpoint;
     soti_weight_set weights;
     soti_tokenizer *tokenizer; /* NULL: the files have none */
-    const soti_backend *backend;
-    soti_device *device;
-    soti_device_weights *device_weights;
+    soti_placement placement;
 };
 
 /* params are the public ones, filled up with defaults. Statuses as sot_model_load. */

@@ -129,6 +129,14 @@ class Failures(unittest.TestCase):
     def test_isa_unknown_is_named(self):
         self.failed("ask", "-m", TINY, "--isa", "z80", "hi", code=1, names="z80")
 
+    def test_device_unknown_is_named(self):
+        for command in [["ask", "hi"], ["info"]]:
+            self.failed(*command, "-m", TINY, "--device", "abacus", code=2, names="abacus")
+
+    def test_device_absent_is_named(self):
+        for command in [["ask", "hi"], ["info"]]:
+            self.failed(*command, "-m", TINY, "--device", "cuda:999", code=1, names="cuda:999")
+
     def test_file_name_with_escapes_is_shown_harmlessly(self):
         done = self.failed("ask", "-m", "/no/\x1b[31mred", "hi", code=1, names="[31mred")
         self.assertNotIn(b"\x1b", done.stderr)

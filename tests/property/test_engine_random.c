@@ -165,8 +165,8 @@ static void engine_random_batches_pick_what_the_text_implies(void **state)
 {
     (void)state;
     atomic_store(&model.n_references, 1);
-    model.backend = &fake_backend;
-    model.device_weights = &weights;
+    model.placement.backend = &fake_backend;
+    model.placement.weights = &weights;
     model.checkpoint.shape.n_layer = FAKE_LAYERS;
     model.checkpoint.shape.n_vocab = FAKE_VOCAB;
     for (uint64_t seed = 0; seed < ROUNDS; seed++) {

@@ -25,8 +25,8 @@ static soti_engine *make_engine(const soti_engine_params *params)
 {
     fake = (fake_control){.fail_after_calls = -1, .cancel_at_layer = -1};
     atomic_store(&model.n_references, 1);
-    model.backend = &fake_backend;
-    model.device_weights = &weights;
+    model.placement.backend = &fake_backend;
+    model.placement.weights = &weights;
     model.checkpoint.shape.n_layer = FAKE_LAYERS;
     model.checkpoint.shape.n_vocab = FAKE_VOCAB;
     soti_engine *engine;

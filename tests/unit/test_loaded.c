@@ -41,7 +41,7 @@ static void model_random_has_tokenizer_and_weights(void **state)
     assert_non_null(model->tokenizer);
     assert_int_equal(soti_tokenizer_size(model->tokenizer), 300);
     assert_int_equal(model->weights.converted_bytes, 0);
-    assert_string_equal(model->backend->name, "cpu");
+    assert_string_equal(model->placement.name, "cpu");
     soti_model_release(model);
 }
 
@@ -95,7 +95,7 @@ static void assert_open_fails(const char *path, const char *device, sot_status s
 static void model_devices_other_than_cpu_are_refused(void **state)
 {
     (void)state;
-    assert_open_fails(paths[0], "cuda", SOT_ERR_DEVICE, "CUDA is not part of this build");
+    assert_open_fails(paths[0], "cuda", SOT_ERR_DEVICE, "the CUDA plugin was not found");
     assert_open_fails(paths[0], "cuda:1", SOT_ERR_DEVICE, "\"cuda:1\"");
     assert_open_fails(paths[0], "CPU", SOT_ERR_ARGUMENT, "device \"CPU\" is unknown");
     assert_open_fails(paths[0], "", SOT_ERR_ARGUMENT, "device \"\"");
