@@ -5,7 +5,11 @@
 
 #include "base/fail.h"
 
-enum { GROUP_COLUMNS = SOTI_CUDA_GROUP_ROWS / SOTI_CUDA_COLUMN_ROWS };
+enum {
+    GROUP_COLUMNS = SOTI_CUDA_GROUP_ROWS / SOTI_CUDA_COLUMN_ROWS,
+    /* What each multiprocessor asks for of a product's weights before it waits for any. */
+    AHEAD_BYTES = 96 * 1024
+};
 
 static soti_gemm_rows product_of(const soti_context *context, const uint16_t *weights,
                                  uint32_t n_out, uint32_t n_in, uint32_t stride, soti_gemm_cut cut)
@@ -17,6 +21,16 @@ static soti_gemm_rows product_of(const soti_context *context, const uint16_t *we
                             .cut = cut,
                             .partials = context->partials,
                             .counters = context->counters};
+}
+
+/* The rows of a matrix that the first loads of a product are for, where it has n_matrices of them
+ * side by side. The kernel in front brings them to L2. */
+static soti_gemm_ahead beginning_of(const soti_context *context, const uint16_t *weights,
+                                    uint32_t n_rows, uint32_t stride, uint32_t n_matrices)
+{
+    size_t n_bytes = sizeof *weights * n_rows * stride;
+    size_t n_first = (size_t)context->launch.n_sm * AHEAD_BYTES / n_matrices;
+    return (soti_gemm_ahead){weights, n_bytes < n_first ? n_bytes : n_first};
 }
 
 /* Points product at group i_group of n_columns column tiles behind first_row. False: no such. */
@@ -62,6 +76,7 @@ sot_status soti_cuda_decode_qkv(soti_context *context, const soti_cuda_rows_plan
     soti_cuda_norm input = norm_of(context, layer->attention_norm);
     soti_gemm_rows product = product_of(context, layer->qkv, dims->n_qkv, dims->d_model,
                                         dims->x_stride, context->cuts.qkv);
+    product.ahead[0] = beginning_of(context, layer->wo, dims->d_model, dims->a_stride, 1);
     for (uint32_t g = 0; take_group(&product, g, plan->first_row, plan->n_columns); g++) {
         RETURN_IF_ERROR(soti_cuda_check(
             &context->health,
@@ -101,9 +116,15 @@ sot_status soti_cuda_decode_attention_output(soti_context *context, const soti_c
                                              uint32_t i_layer)
 {
     const soti_cuda_shape *dims = &context->weights->dims;
+    const soti_cuda_layer *layer = &context->weights->layers[i_layer];
     soti_gemm_rows product =
-        product_of(context, context->weights->layers[i_layer].wo, dims->d_model,
-                   dims->n_head * dims->d_head, dims->a_stride, context->cuts.wo);
+        product_of(context, layer->wo, dims->d_model, dims->n_head * dims->d_head, dims->a_stride,
+                   context->cuts.wo);
+    for (uint32_t i = 0; i < 2; i++) {
+        product.ahead[i] =
+            beginning_of(context, layer->gate_up + (size_t)i * dims->d_ff * dims->x_stride,
+                         dims->d_ff, dims->x_stride, 2);
+    }
     return residual(context, plan, product, context->a, "attention", i_layer);
 }
 
@@ -115,6 +136,7 @@ sot_status soti_cuda_decode_gate_up(soti_context *context, const soti_cuda_rows_
     soti_cuda_norm input = norm_of(context, layer->ffn_norm);
     soti_gemm_rows product = product_of(context, layer->gate_up, 2 * dims->d_ff, dims->d_model,
                                         dims->x_stride, context->cuts.gate_up);
+    product.ahead[0] = beginning_of(context, layer->down, dims->d_model, dims->h_stride, 1);
     for (uint32_t g = 0; take_group(&product, g, plan->first_row, plan->n_columns); g++) {
         RETURN_IF_ERROR(soti_cuda_check(&context->health,
                                         soti_launch_gemm_rows_gate_up(&context->launch, &product,
@@ -132,6 +154,11 @@ sot_status soti_cuda_decode_down(soti_context *context, const soti_cuda_rows_pla
     soti_gemm_rows product =
         product_of(context, context->weights->layers[i_layer].down, dims->d_model, dims->d_ff,
                    dims->h_stride, context->cuts.down);
+    product.ahead[0] =
+        i_layer + 1 < context->weights->shape.n_layer
+            ? beginning_of(context, context->weights->layers[i_layer + 1].qkv, dims->n_qkv,
+                           dims->x_stride, 1)
+            : beginning_of(context, context->weights->output, dims->n_vocab, dims->x_stride, 1);
     return residual(context, plan, product, context->h, "FFN", i_layer);
 }
 
