@@ -126,7 +126,7 @@ struct logits_output {
 
 /* x (R, N) FP32 += input (R, K) FP16 times weights (N, K)'; square_sums (R, ceil(N / 32)) renewed.
  * Beyond the file's comment: 4 N R of x read, ahead of the sums. */
-template <int COLUMNS>
+template <unsigned COLUMNS>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
     k_gemm_rows_residual(gemm_plan plan, half_input input, residual_output output)
 {
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
 
 /* h (R, h_stride) FP16 = silu(norm(x) gate') * norm(x) up'; weights (2 d_ff, K), gate first.
  * Results are 2 d_ff R bytes. */
-template <int COLUMNS>
+template <unsigned COLUMNS>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
     k_gemm_rows_gate_up(gemm_plan plan, norm_input input, gate_up_output output)
 {
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
 }
 
 /* logits (R, N) FP32 = norm(x[logit_rows]) weights'. */
-template <int COLUMNS>
+template <unsigned COLUMNS>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
     k_gemm_rows_logits(gemm_plan plan, norm_input input, logits_output output)
 {

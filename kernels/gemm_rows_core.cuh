@@ -81,7 +81,7 @@ inline size_t gemm_shared_bytes(uint32_t n_slice_steps, uint32_t n_columns)
     return COLUMN_TOKENS * n_columns * token + 2 * sizeof(uint32_t);
 }
 
-template <int COLUMNS> struct gemm_shared {
+template <unsigned COLUMNS> struct gemm_shared {
     shared<half> tokens;
     shared<float> sums;
     shared<float> inverses;
@@ -216,7 +216,7 @@ struct weight_ring {
 };
 
 /* One tile's sums of this warp's part into shared memory; loads run on into next_tile. */
-template <int COLUMNS, class Output>
+template <unsigned COLUMNS, class Output>
 __device__ __forceinline__ void
 multiply_tile(weight_ring &ring, const gemm_plan &plan, const Output &output,
               const slice_columns &slice, const warp_steps &steps,
@@ -225,7 +225,7 @@ multiply_tile(weight_ring &ring, const gemm_plan &plan, const Output &output,
     const unsigned g = lane_id() / 4, t = lane_id() % 4;
     float d[COLUMNS][4];
 #pragma unroll
-    for (int c = 0; c < COLUMNS; c++) {
+    for (unsigned c = 0; c < COLUMNS; c++) {
         d[c][0] = d[c][1] = d[c][2] = d[c][3] = 0.0f;
     }
     shared<half> token =
@@ -249,16 +249,16 @@ multiply_tile(weight_ring &ring, const gemm_plan &plan, const Output &output,
                 const uint32_t second[4] = {low.z, high.z, low.w, high.w};
                 uint4 b[COLUMNS];
 #pragma unroll
-                for (int c = 0; c < COLUMNS; c++) {
+                for (unsigned c = 0; c < COLUMNS; c++) {
                     b[c] = shared_load_16(
                         token + (c * COLUMN_TOKENS * plan.token_halves + j * STEP_COLUMNS));
                 }
 #pragma unroll
-                for (int c = 0; c < COLUMNS; c++) {
+                for (unsigned c = 0; c < COLUMNS; c++) {
                     mma_m16n8k16(d[c], first, {b[c].x, b[c].y});
                 }
 #pragma unroll
-                for (int c = 0; c < COLUMNS; c++) {
+                for (unsigned c = 0; c < COLUMNS; c++) {
                     mma_m16n8k16(d[c], second, {b[c].z, b[c].w});
                 }
             }
@@ -268,7 +268,7 @@ multiply_tile(weight_ring &ring, const gemm_plan &plan, const Output &output,
     }
     const unsigned part = steps.warp / 2, row = steps.warp % 2 * HALF_ROWS + g;
 #pragma unroll
-    for (int c = 0; c < COLUMNS; c++) {
+    for (unsigned c = 0; c < COLUMNS; c++) {
         const unsigned i_token = part * gemm_shared<COLUMNS>::N_TOKENS + c * COLUMN_TOKENS + 2 * t;
         sums[i_token * SUM_STRIDE + row] = d[c][0];
         sums[(i_token + 1) * SUM_STRIDE + row] = d[c][1];
@@ -278,7 +278,7 @@ multiply_tile(weight_ring &ring, const gemm_plan &plan, const Output &output,
 }
 
 /* Row lane_id() of a tile for one token, over the block's slice. */
-template <int COLUMNS>
+template <unsigned COLUMNS>
 __device__ __forceinline__ float sum_of_parts(shared<float> sums, unsigned token)
 {
     float sum = 0.0f;
@@ -337,7 +337,7 @@ __device__ __forceinline__ void add_slices(const gemm_plan &plan, const Output &
 
 /* What a block does. Input has
  *     uint32_t n_rows()                         of the batch; read from device memory
- *     template <int COLUMNS> void stage(...)    tokens of the slice to shared memory
+ *     template <unsigned COLUMNS> void stage(...)    tokens of the slice to shared memory
  * and Output, whose functions a whole warp calls, lane i being row i of a tile,
  *     half_rows rows_of(tile, half)             where a tile's weights are
  *     float ahead(tile, token)                  what store will need from memory, asked for early
@@ -347,7 +347,7 @@ __device__ __forceinline__ void add_slices(const gemm_plan &plan, const Output &
  * partials lie before the round's barrier, and adds up tile i - 2 if this block was told to; two
  * rounds without a product end it. So neither the fence nor the counter's way to memory and back
  * holds up more than one warp, whose loads are on their way meanwhile (GR-1). */
-template <int COLUMNS, class Input, class Output>
+template <unsigned COLUMNS, class Input, class Output>
 __device__ __forceinline__ void gemm_rows(const gemm_plan &plan, const Input &input,
                                           const Output &output)
 {

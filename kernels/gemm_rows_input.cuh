@@ -29,7 +29,7 @@ struct half_input {
         return counts->n_rows;
     }
 
-    template <int COLUMNS>
+    template <unsigned COLUMNS>
     __device__ __forceinline__ void stage(const gemm_plan &plan, const slice_columns &slice,
                                           const gemm_shared<COLUMNS> &memory, unsigned warp,
                                           uint32_t n_tokens) const
@@ -85,7 +85,7 @@ struct norm_input {
                            column + 3 < d_model ? row[column + 3] : 0.0f);
     }
 
-    template <int COLUMNS>
+    template <unsigned COLUMNS>
     __device__ __forceinline__ void invert(const gemm_plan &plan,
                                            const gemm_shared<COLUMNS> &memory, unsigned warp,
                                            uint32_t n_tokens) const
@@ -107,12 +107,12 @@ struct norm_input {
     }
 
     /* A warp's share at a time: 8 columns a lane of 2 or 4 tokens. */
-    template <int COLUMNS> struct share {
+    template <unsigned COLUMNS> struct share {
         float4 x[2 * COLUMNS][2];
         float4 weight[2];
     };
 
-    template <int COLUMNS>
+    template <unsigned COLUMNS>
     __device__ __forceinline__ void load(const gemm_plan &plan, unsigned column, bool is_there,
                                          unsigned first_token, uint32_t n_tokens,
                                          share<COLUMNS> &to) const
@@ -142,7 +142,7 @@ struct norm_input {
     }
 
     /* The first share is asked for before the root mean squares are known. */
-    template <int COLUMNS>
+    template <unsigned COLUMNS>
     __device__ __forceinline__ void stage(const gemm_plan &plan, const slice_columns &slice,
                                           const gemm_shared<COLUMNS> &memory, unsigned warp,
                                           uint32_t n_tokens) const

@@ -84,7 +84,7 @@ template <bool IS_SPLIT> struct qkv_output {
  * are 2 (n_head + 2 n_kv) d_head R bytes, and each row's 4 d_head of rope are read, out of L1 after
  * the first head. Where 32 does not divide d_head a head's last tile has idle rows, which cost no
  * bytes. Tolerance: also 1 FP16 rounding of the result. */
-template <int COLUMNS, bool IS_SPLIT>
+template <unsigned COLUMNS, bool IS_SPLIT>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
     k_gemm_rows_qkv(gemm_plan plan, norm_input input, qkv_output<IS_SPLIT> output)
 {
