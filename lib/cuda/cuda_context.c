@@ -2,6 +2,8 @@
  * compared with the memory that is free, then taken. */
 #include "cuda/cuda_context.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "base/pool.h"
@@ -118,11 +120,13 @@ static void lay_out(soti_context *context)
         1, "picks' workspace");
 }
 
+/* Zeroed: a step of no rows is what stands there at first. */
 static sot_status reserve_pinned(soti_context *context, size_t bytes, void **out)
 {
     RETURN_IF_ERROR(soti_cuda_check(&context->health,
                                     cudaHostAlloc(out, bytes, cudaHostAllocDefault),
                                     "cudaHostAlloc of %zu bytes for a session", bytes));
+    memset(*out, 0, bytes);
     context->pinned_bytes += bytes;
     return SOT_OK;
 }

@@ -73,14 +73,14 @@ struct soti_context {
     soti_attention_workspace attention;
 
     soti_cuda_step_layout layout;
-    void *block;           /* the step, on the device */
-    void *staging;         /* and pinned */
-    cudaEvent_t copied;    /* staging may be written again */
-    uint32_t is_copying;   /* and has not been waited for */
-    soti_cuda_rows rows;   /* views of block */
-    soti_cuda_counts step; /* the current batch */
-    uint32_t n_sequences;
-    uint32_t is_replayed; /* the current batch is a graph's */
+    void *block;              /* the step, on the device */
+    void *staging;            /* and pinned */
+    cudaEvent_t copied;       /* staging may be written again */
+    uint32_t is_copying;      /* and has not been waited for */
+    soti_cuda_rows rows;      /* views of block */
+    soti_cuda_counts step;    /* the current batch */
+    uint32_t n_prompt_logits; /* its first rows of logits, which are of prompts' rows */
+    uint32_t is_replayed;     /* the current batch is a graph's */
 
     cudaGraphExec_t graphs[SOTI_CUDA_N_GRAPHS]; /* [n_columns - 1] */
     uint32_t n_graphs;

@@ -25,6 +25,15 @@ static sot_status wait_for_staging(soti_context *context)
     return SOT_OK;
 }
 
+static uint32_t prompt_logits_of(const soti_rows *rows)
+{
+    uint32_t n = 0;
+    while (n < rows->n_logits && rows->logit_rows[n] < rows->n_prompt_rows) {
+        n++;
+    }
+    return n;
+}
+
 sot_status soti_cuda_batch_begin(soti_context *context, const soti_rows *rows)
 {
     RETURN_IF_ERROR(wait_for_staging(context));
@@ -33,6 +42,7 @@ sot_status soti_cuda_batch_begin(soti_context *context, const soti_rows *rows)
     RETURN_IF_ERROR(
         soti_cuda_step_fill(&context->limits, &context->layout, rows, context->staging, &step));
     context->step = step;
+    context->n_prompt_logits = prompt_logits_of(rows);
     context->is_replayed = soti_cuda_graph_fits(context);
     if (context->is_replayed) {
         return SOT_OK;
@@ -125,11 +135,11 @@ sot_status soti_cuda_logits(soti_context *context)
         return soti_cuda_graph_launch(context);
     }
     soti_cuda_rows_plan plan = plan_of(context);
-    if (has_prompt(context) && context->step.n_logits > 0) {
-        /* cuBLAS has left the prompts' sums of squares as they were. */
+    if (context->n_prompt_logits > 0) {
+        /* cuBLAS has left their sums of squares as they were; gemm_rows keeps the others'. */
         RETURN_IF_ERROR(soti_cuda_check(&context->health,
                                         soti_launch_logit_sums(&context->launch, &context->rows,
-                                                               context->step.n_logits, context->x,
+                                                               context->n_prompt_logits, context->x,
                                                                context->weights->dims.d_model,
                                                                context->square_sums),
                                         "launching logit_sums"));

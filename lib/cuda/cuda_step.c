@@ -113,8 +113,10 @@ static sot_status check_counts(const soti_cuda_limits *limits, const soti_rows *
                          rows->n_rows, rows->n_prompt_rows, limits->n_generated);
     }
     for (uint32_t i = 0; i < rows->n_logits; i++) {
-        if (rows->logit_rows[i] >= rows->n_rows) {
-            return soti_fail(SOT_ERR_DEVICE, "logits of row %u of %u were asked for",
+        if (rows->logit_rows[i] >= rows->n_rows ||
+            (i > 0 && rows->logit_rows[i] < rows->logit_rows[i - 1])) {
+            return soti_fail(SOT_ERR_DEVICE,
+                             "logits of row %u of %u were asked for, out of order or beyond",
                              rows->logit_rows[i], rows->n_rows);
         }
     }
