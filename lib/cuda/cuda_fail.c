@@ -78,7 +78,8 @@ sot_status soti_cuda_check_blas(soti_cuda_health *health, cublasStatus_t error, 
         return soti_cuda_check(health, behind, "%s", text);
     }
     sot_status status = error == CUBLAS_STATUS_ALLOC_FAILED ? SOT_ERR_MEMORY : SOT_ERR_DEVICE;
-    return tell(health, status, 0, text, "cuBLAS refused", cublasLtGetStatusString(error));
+    return tell(health, status, 0, text, cublasLtGetStatusString(error),
+                cublasLtGetStatusName(error));
 }
 
 sot_status soti_cuda_check_health(const soti_cuda_health *health)

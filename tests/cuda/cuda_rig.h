@@ -25,6 +25,21 @@ enum {
     RIG_VOCAB_MAX = 128
 };
 
+/* Where kernels run on the host: what was found wrong, what is still alive. */
+const char *on_host_errors(void) __attribute__((weak));
+uint64_t on_host_live_count(void) __attribute__((weak));
+
+/* A group's teardown: all was given back, and no kernel touched what it must not. */
+static inline int rig_check_host(void **state)
+{
+    (void)state;
+    if (on_host_errors) {
+        assert_string_equal(on_host_errors(), "");
+        assert_int_equal(on_host_live_count(), 0);
+    }
+    return 0;
+}
+
 /* What a backend said last through soti_host. */
 typedef struct rig_said {
     sot_status status;

@@ -378,5 +378,5 @@ int main(void)
         cmocka_unit_test(picks_in_any_number_choose_the_largest),
         cmocka_unit_test(penalised_picks_avoid_recent_tokens),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, rig_check_host);
 }
