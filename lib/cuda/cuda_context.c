@@ -210,6 +210,7 @@ static sot_status fill_context(soti_context *context)
     context->memory.zero_on = context->launch.stream;
     RETURN_IF_ERROR(reserve(context));
     RETURN_IF_ERROR(upload_rope(context));
+    RETURN_IF_ERROR(soti_cuda_warm_up(context));
     RETURN_IF_ERROR(soti_cuda_graphs_create(context));
     return soti_cuda_check(&context->health, cudaStreamSynchronize(context->launch.stream),
                            "cudaStreamSynchronize behind creating a session");

@@ -134,6 +134,9 @@ sot_status soti_cuda_decode_logits(soti_context *context, const soti_cuda_rows_p
 /* All of them for all layers, behind each other. */
 sot_status soti_cuda_decode_step(soti_context *context, const soti_cuda_rows_plan *plan);
 
+/* cuda_warm_up.c: launches every kernel once, before graphs are recorded. */
+sot_status soti_cuda_warm_up(soti_context *context);
+
 /* cuda_graph.c: recording at creation, one graph for each number of column tiles. */
 sot_status soti_cuda_graphs_create(soti_context *context);
 void soti_cuda_graphs_free(soti_context *context);
@@ -144,6 +147,7 @@ uint32_t soti_cuda_graph_fits(const soti_context *context);
 
 /* cuda_pick.c */
 void soti_cuda_picks_limits(soti_context *context);
+sot_status soti_cuda_picks_warm_up(soti_context *context);
 sot_status soti_cuda_pick_tokens(soti_context *context, const soti_pick *picks, uint32_t n_picks,
                                  int32_t *tokens);
 sot_status soti_cuda_read_logits(soti_context *context, uint32_t i_logit, float *out);

@@ -68,24 +68,12 @@ static sot_status create_graph(soti_context *context, uint32_t n_columns)
                            "cudaGraphUpload of a step of %u column tiles", n_columns);
 }
 
-/* Kernels are loaded when they are first launched, which is better done outside a capture: a step
- * of no rows does that, and shows whether the device can run them at all. */
-static sot_status warm_up(soti_context *context)
-{
-    soti_cuda_rows_plan plan = plan_of(context, 1);
-    RETURN_IF_ERROR(soti_cuda_copy_step(context, 0));
-    RETURN_IF_ERROR(soti_cuda_decode_step(context, &plan));
-    return soti_cuda_check(&context->health, cudaStreamSynchronize(context->launch.stream),
-                           "running the decode kernels on %s", context->device->title);
-}
-
 sot_status soti_cuda_graphs_create(soti_context *context)
 {
     uint32_t n_rows = least(context->limits.n_generated, SOTI_CUDA_GRAPH_ROWS);
     if (n_rows == 0 || context->limits.n_logits == 0) {
         return SOT_OK;
     }
-    RETURN_IF_ERROR(warm_up(context));
     context->n_graphs = columns_of(n_rows);
     for (uint32_t n = 1; n <= context->n_graphs; n++) {
         RETURN_IF_ERROR(create_graph(context, n));

@@ -112,6 +112,15 @@ static sot_status pick_some(soti_context *context, const soti_pick *from, uint32
     return SOT_OK;
 }
 
+/* One pick of whatever the first row of logits holds. */
+sot_status soti_cuda_picks_warm_up(soti_context *context)
+{
+    const soti_pick pick = {.top_p = 1, .repetition_penalty = 1};
+    int32_t token;
+    uint32_t n_done;
+    return pick_some(context, &pick, 1, &token, &n_done);
+}
+
 sot_status soti_cuda_pick_tokens(soti_context *context, const soti_pick *picks, uint32_t n_picks,
                                  int32_t *tokens)
 {

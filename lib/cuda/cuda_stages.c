@@ -38,6 +38,8 @@ sot_status soti_cuda_batch_begin(soti_context *context, const soti_rows *rows)
 {
     RETURN_IF_ERROR(wait_for_staging(context));
     context->step = (soti_cuda_counts){0}; /* there is no batch if this one is refused */
+    context->n_prompt_logits = 0;
+    context->is_replayed = 0;
     soti_cuda_counts step;
     RETURN_IF_ERROR(
         soti_cuda_step_fill(&context->limits, &context->layout, rows, context->staging, &step));
