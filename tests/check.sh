@@ -1,20 +1,21 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs all tests.
-# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan arm64; default: all
+# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan arm64 cuda; default: all
 #   release  gcc, build/, every test      clang  clang 14, build-clang/, every test
 #   asan     address and undefined-behaviour sanitizers, every test
 #   tsan     thread sanitizer, the tests that use threads
+#   cuda     nvcc, build-cuda/: libsot-cuda.so and what its kernels take of a multiprocessor
 #   arm64    cross-compiled for AArch64, build-arm64/, the tests that depend on the machine, in qemu
 set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
 
-stages=${*:-release clang asan tsan arm64}
+stages=${*:-release clang asan tsan arm64 cuda}
 for stage in $stages; do
     case $stage in
-    release | clang | asan | tsan | arm64) ;;
+    release | clang | asan | tsan | arm64 | cuda) ;;
     *)
-        echo "check.sh: no stage is named '$stage'; there are release, clang, asan, tsan and arm64" >&2
+        echo "check.sh: no stage is named '$stage'; there are release, clang, asan, tsan, arm64 and cuda" >&2
         exit 2
         ;;
     esac
@@ -40,7 +41,8 @@ build_and_test() {
     done
     shift
     # shellcheck disable=SC2086
-    cmake --preset "$preset" -B "$folder" -DSOT_TESTS=ON -DSOT_EXAMPLES=ON $arguments >/dev/null
+    cmake --preset "$preset" -B "$folder" -DSOT_TESTS=ON -DSOT_EXAMPLES=ON -DSOT_CUDA=OFF \
+        $arguments >/dev/null
     cmake --build "$folder" -j "$jobs" -- --no-print-directory -s
     ctest --test-dir "$folder" -j "$jobs" --output-on-failure --no-tests=error "$@"
 }
@@ -63,6 +65,14 @@ for stage in $stages; do
         sh tests/arm64_root.sh build-arm64/root
         build_and_test release build-arm64 --toolchain tests/arm64.cmake -- \
             -E 'points_golden|batched_points|allocation_failure|tokenizer_encode'
+        ;;
+    cuda)
+        need_cuda
+        cmake --fresh --preset release -B build-cuda -DSOT_TESTS=OFF -DSOT_EXAMPLES=ON -DSOT_CUDA=ON \
+            -DSOT_NVCC="$NVCC" -DSOT_CUBLAS_ROOT="$CUBLAS_ROOT" | grep CUDA
+        cmake --build build-cuda -j "$jobs" -- --no-print-directory -s
+        python3 tests/cuda/resources.py build-cuda/kernels
+        SOT_BUILD_DIR=build-cuda sh tests/cuda/test_plugin.sh
         ;;
     tsan) build_and_test tsan build-tsan -- -R 'pool|threads|session|backend|sot_command' ;;
     esac
