@@ -87,9 +87,7 @@ void make_fibers(executor &e)
         thread.linear = i;
         thread.lane = i % 32;
         thread.warp = i / 32;
-#if defined(ON_HOST_ASAN)
-        __asan_unpoison_memory_region(thread.stack, stack_bytes);
-#endif
+        forget_frames(thread.stack);
         /* Stacks that began at the same place of a page would share few lines of the cache. */
         size_t n_bytes = stack_bytes - i * 5 % 32 * 128;
         thread.context = context::make_fcontext(thread.stack + n_bytes, n_bytes, fiber_main);
@@ -167,11 +165,6 @@ void begin_grid(executor &e, dim3 grid, dim3 block)
 }
 
 } // namespace
-
-size_t fiber_stack_bytes()
-{
-    return stack_bytes;
-}
 
 executor::executor() : fibers(), warps(), fibers_spoilt(true), interval(0)
 {

@@ -153,7 +153,6 @@ void order_lanes(warp &w, uint32_t mask);
 
 /* From now on a fault of a grid's is an error of its launch, not the process's end. */
 void report_faults();
-size_t fiber_stack_bytes();
 std::string kernel_name(const void *kernel);
 void finish_copies(fiber &thread, unsigned n_pending);
 

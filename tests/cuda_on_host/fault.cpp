@@ -1,7 +1,7 @@
 /* A kernel that touches memory which is not there: the signal becomes an error of the launch, as on
  * a device, with the thread's name and what lies near the address. A fault outside of kernels goes
  * to whoever handled it before. */
-#include "block.h"
+#include "fibers.h"
 
 #include <csignal>
 #include <cstdint>
@@ -45,7 +45,9 @@ void on_fault(int number, siginfo_t *information, void *machine)
         return; /* and fault again */
     }
     fault_address = information->si_addr;
-    uintptr_t top = reinterpret_cast<uintptr_t>(running->current->stack) + fiber_stack_bytes();
+    char *stack = running->current->stack;
+    forget_frames(stack);
+    uintptr_t top = reinterpret_cast<uintptr_t>(stack) + stack_bytes;
     mcontext_t &registers = static_cast<ucontext_t *>(machine)->uc_mcontext;
 #if defined(__x86_64__)
     registers.gregs[REG_RIP] = reinterpret_cast<greg_t>(&report_fault);

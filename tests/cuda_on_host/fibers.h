@@ -40,6 +40,16 @@ __forceinline__ void leave_for(void *&own_fake_stack, const void *bottom, size_t
 #endif
 }
 
+/* What was on the stack is given up. */
+inline void forget_frames(char *stack)
+{
+#if defined(ON_HOST_ASAN)
+    __asan_unpoison_memory_region(stack, stack_bytes);
+#else
+    (void)stack;
+#endif
+}
+
 /* The first thing that whoever was switched to does: it keeps where the other one can go on. */
 __forceinline__ void arrive(executor &e, context::transfer_t from, void *own_fake_stack)
 {

@@ -70,11 +70,11 @@ void write_behind_an_allocation_is_reported(void **)
     free_vectors(v);
 }
 
-void null_pointer_is_reported(void **)
+void pointer_to_nowhere_is_reported(void **)
 {
     vectors v = make_vectors(32);
     cudaError_t status =
-        run_kernel(k_sum, dim3(1), dim3(32), 0, static_cast<const float *>(nullptr), 32u, v.sum);
+        run_kernel(k_sum, dim3(1), dim3(32), 0, reinterpret_cast<const float *>(64), 32u, v.sum);
     assert_int_equal(status, cudaErrorIllegalAddress);
     expect_words(status, "touches global memory at");
     free_vectors(v);
@@ -147,7 +147,7 @@ int main()
     const CMUnitTest tests[] = {
         cmocka_unit_test(read_behind_an_allocation_is_reported),
         cmocka_unit_test(write_behind_an_allocation_is_reported),
-        cmocka_unit_test(null_pointer_is_reported),
+        cmocka_unit_test(pointer_to_nowhere_is_reported),
         cmocka_unit_test(misaligned_vector_is_reported),
         cmocka_unit_test(overflow_of_a_threads_stack_is_reported),
         cmocka_unit_test(fault_of_host_code_goes_to_the_handler_before),
