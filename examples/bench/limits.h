@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cuda_device.h"
+#include "measured_gpu.h"
 
 /* One way to read memory or to multiply; those that the machine lacks are never called. */
 struct read_pattern {

@@ -1,8 +1,8 @@
 /* A CUDA device as sot-bench sees it beside the library: how fast it reads its memory, and how much
  * of that is taken. By NVIDIA's driver alone, opened at run time, so that the program is built and
  * runs without CUDA. */
-#ifndef SOT_BENCH_CUDA_DEVICE_H
-#define SOT_BENCH_CUDA_DEVICE_H
+#ifndef SOT_BENCH_MEASURED_GPU_H
+#define SOT_BENCH_MEASURED_GPU_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
-/* See cuda_device.h. The reading kernel is PTX, which the driver compiles for the device that there
- * is: each thread has eight loads of 16 bytes on their way, neighbouring threads read neighbouring
- * bytes, and the sum of all is stored only if it has a value that it never has. */
-#include "cuda_device.h"
+/* See measured_gpu.h. The reading kernel is PTX, which the driver compiles for the device that
+ * there is: each thread has eight loads of 16 bytes on their way, neighbouring threads read
+ * neighbouring bytes, and the sum of all is stored only if it has a value that it never has. */
+#include "measured_gpu.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
