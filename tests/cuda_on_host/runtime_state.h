@@ -203,7 +203,7 @@ memory_kind kind_of(const runtime &all, const void *memory, size_t n_bytes);
 uintptr_t offset_in_allocation(const runtime &all, const void *memory);
 void free_all_memory(runtime &all);
 
-/* --- cuBLASLt: blas_lt.cpp */
+/* --- cuBLASLt: blas_descriptors.cpp */
 
 struct blas_live {
     uint64_t handles;

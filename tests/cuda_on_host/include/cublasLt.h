@@ -45,12 +45,12 @@ typedef struct {
 } cublasLtMatmulAlgo_t;
 
 typedef struct {
-    uint64_t data[48];
+    uint64_t data[32];
 } cublasLtMatmulDescOpaque_t;
 typedef cublasLtMatmulDescOpaque_t *cublasLtMatmulDesc_t;
 
 typedef struct {
-    uint64_t data[20];
+    uint64_t data[12];
 } cublasLtMatmulPreferenceOpaque_t;
 typedef cublasLtMatmulPreferenceOpaque_t *cublasLtMatmulPreference_t;
 

@@ -213,6 +213,7 @@ typedef union cudaLaunchAttributeValue {
 
 typedef struct cudaLaunchAttribute_st {
     cudaLaunchAttributeID id;
+    char pad[8 - sizeof(cudaLaunchAttributeID)];
     cudaLaunchAttributeValue val;
 } cudaLaunchAttribute;
 
