@@ -16,6 +16,7 @@
 enum { BRANCHES_MAX = 6, PREFIX_MAX = 70, SUFFIX_MAX = 40, DECODE_MAX = 10, VOCAB_MAX = 512 };
 
 typedef struct scenario {
+    const char *device; /* NULL: "cpu" */
     char path[256];
     uint32_t n_vocab, n_prefix, n_branches;
     int32_t prefix[PREFIX_MAX];
@@ -209,8 +210,9 @@ static inline void scenario_run(sot_model *model, const scenario *s, const setup
 
 static inline sot_model *scenario_open(scenario *s, random_source *random)
 {
-    const sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    sot_model_params params = SOT_MODEL_PARAMS_INIT;
     sot_model *model = NULL;
+    params.device = s->device != NULL ? s->device : "cpu";
     scenario_choose_model(s, random);
     if (soti_model_open(s->path, &params, &model) != SOT_OK) {
         fail_msg("%s", soti_fail_message());

@@ -19,7 +19,7 @@ enum { ROUNDS = 12, WAYS = 4 };
 static void compare_ways(const char *isa, uint64_t seed)
 {
     static outcome alone, other;
-    scenario s;
+    scenario s = {0};
     random_source random = {.state = seed};
     sot_model *model = scenario_open(&s, &random);
     const setup slowest = {.chunk_rows = 1, .n_threads = 1, .grouping = 1, .isa = isa};
@@ -61,7 +61,7 @@ static void batch_other_streams_and_texts_give_other_tokens(void **state)
 {
     (void)state;
     static outcome first, second;
-    scenario s;
+    scenario s = {0};
     random_source random = {.state = 7};
     sot_model *model = scenario_open(&s, &random);
     const setup how = {.chunk_rows = 64, .n_threads = 1, .together = 1, .forked = 1, .grouping = 1};

@@ -27,7 +27,7 @@ static void check_isa(const char *isa)
 {
     for (uint64_t seed = 0; seed < ROUNDS; seed++) {
         static outcome flat, shared, own_prefix;
-        scenario s;
+        scenario s = {0};
         random_source random = {.state = seed};
         sot_model *model = scenario_open(&s, &random);
         setup how = {.chunk_rows = random_between(&random, BRANCHES_MAX, 140),
