@@ -89,13 +89,15 @@ void on_host_set_seed(uint64_t seed)
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
 {
-    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
-        static_cast<size_t>(value) > on_host::shared_bytes_max) {
-        return cudaErrorInvalidValue;
-    }
-    std::lock_guard<std::mutex> hold(on_host::lock);
-    on_host::shared_limits[kernel] =
-        std::max(static_cast<size_t>(value), on_host::shared_bytes_unasked);
-    return cudaSuccess;
+    return on_host::counted_call([&] {
+        if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+            static_cast<size_t>(value) > on_host::shared_bytes_max) {
+            return cudaErrorInvalidValue;
+        }
+        std::lock_guard<std::mutex> hold(on_host::lock);
+        on_host::shared_limits[kernel] =
+            std::max(static_cast<size_t>(value), on_host::shared_bytes_unasked);
+        return cudaSuccess;
+    });
 }
 }

@@ -37,6 +37,10 @@ void report_error(const std::string &sentence);
  * What work returns later is the stream's (sticky) error. */
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work);
 
+/* For a call of CUDA's API that the device side owns: it counts and fails as the host side's do,
+ * and what it returns is the thread's last error. */
+cudaError_t counted_call(const std::function<cudaError_t()> &body);
+
 /* Where an address lies, for the sentence about a fault: "4 bytes behind the end of 1024 bytes that
  * cudaMalloc gave"; empty if it is near no allocation. */
 std::string describe_address(const void *address);

@@ -141,6 +141,11 @@ cudaError_t begin_call(runtime &all, unsigned rules)
     return (rules & CALL_UNSAFE) != 0 ? check_unsafe(all) : cudaSuccess;
 }
 
+cudaError_t counted_call(const std::function<cudaError_t()> &body)
+{
+    return api_call(CALL_PLAIN, [&](runtime &, held_lock &) { return body(); });
+}
+
 cudaError_t end_call(cudaError_t status)
 {
     if (status != cudaSuccess) {

@@ -225,10 +225,12 @@ void launch_larger_than_a_device_allows_is_refused(void **)
     assert_int_equal(launch(dim3(1), 0, 0), cudaErrorInvalidConfiguration);
     assert_int_equal(launch(dim3(1, 65536), 32, 0), cudaErrorInvalidConfiguration);
     assert_int_equal(launch(dim3(1), 32, 48 * 1024 + 1), cudaErrorInvalidValue);
+    assert_int_equal(cudaGetLastError(), cudaErrorInvalidValue);
     /* soti::launch asks for what is beyond 48 KiB. */
     assert_int_equal(soti::launch(k_nothing, dim3(1), 32, 227 * 1024, nullptr, 0), cudaSuccess);
     assert_int_equal(soti::launch(k_nothing, dim3(1), 32, 227 * 1024 + 1, nullptr, 0),
                      cudaErrorInvalidValue);
+    assert_int_equal(cudaGetLastError(), cudaErrorInvalidValue);
     assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
 }
 

@@ -155,6 +155,32 @@ static void devices_are_what_was_set(void **state)
     expect_cuda(cudaGetDeviceProperties(&properties, 3), cudaErrorInvalidDevice);
 }
 
+static void settings_begin_as_the_environment_says(void **state)
+{
+    (void)state;
+    int n = 0;
+    size_t free_bytes = 0, total_bytes = 0;
+    setenv("CUDA_ON_HOST_DEVICES", "2", 1);
+    setenv("CUDA_ON_HOST_MEMORY", "4096", 1);
+    setenv("CUDA_ON_HOST_MULTIPROCESSORS", "7", 1);
+    setenv("CUDA_ON_HOST_LATE", "0", 1);
+    on_host_reset();
+    expect_success(cudaGetDeviceCount(&n));
+    assert_int_equal(n, 2);
+    expect_success(cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, 1));
+    assert_int_equal(n, 7);
+    expect_success(cudaMemGetInfo(&free_bytes, &total_bytes));
+    assert_int_equal(total_bytes, 4096);
+    cudaStream_t stream = new_stream();
+    unsigned char *memory = device_filled(16, 0);
+    expect_success(cudaMemsetAsync(memory, 1, 16, stream));
+    assert_int_equal(memory[0], 1);
+    unsetenv("CUDA_ON_HOST_DEVICES");
+    unsetenv("CUDA_ON_HOST_MEMORY");
+    unsetenv("CUDA_ON_HOST_MULTIPROCESSORS");
+    unsetenv("CUDA_ON_HOST_LATE");
+}
+
 static void devices_are_none_without_a_driver(void **state)
 {
     (void)state;
@@ -197,6 +223,7 @@ int main(void)
         runtime_test(memory_of_a_device_is_limited_and_counted),
         runtime_test(live_objects_are_counted_until_all_are_gone),
         runtime_test(devices_are_what_was_set),
+        runtime_test(settings_begin_as_the_environment_says),
         runtime_test(devices_are_none_without_a_driver),
         runtime_test(streams_and_events_belong_to_a_device),
     };

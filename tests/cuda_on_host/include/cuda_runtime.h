@@ -42,6 +42,7 @@ cudaError_t run_grid(dim3 grid, dim3 block, size_t shared_bytes, thread_function
                      void *closure, const void *kernel);
 cudaError_t check_launch(dim3 grid, dim3 block, size_t shared_bytes, const void *kernel);
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work);
+cudaError_t counted_call(const std::function<cudaError_t()> &body);
 
 enum class collective {
     sync,
@@ -346,7 +347,7 @@ inline cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*k
     cudaError_t status =
         on_host::check_launch(config->gridDim, config->blockDim, config->dynamicSmemBytes, address);
     if (status != cudaSuccess) {
-        return status;
+        return on_host::counted_call([status] { return status; });
     }
     launch queued = {kernel, std::tuple<std::decay_t<P>...>(static_cast<P>(args)...)};
     return on_host::enqueue(config->stream, [queued, address, grid = config->gridDim,

@@ -20,8 +20,9 @@
  *         workspace, which it overwrites. Unless the preference's reduction scheme mask is NONE,
  *         algorithms split k.
  *
- * Environment, read once: CUDA_ON_HOST_LATE (0: work runs as it is queued), CUDA_ON_HOST_DEVICES,
- * CUDA_ON_HOST_MEMORY (bytes of each device), CUDA_ON_HOST_MULTIPROCESSORS. */
+ * Environment, read at first and by on_host_reset: CUDA_ON_HOST_LATE (0: work runs as it is
+ * queued), CUDA_ON_HOST_DEVICES, CUDA_ON_HOST_MEMORY (bytes of each device),
+ * CUDA_ON_HOST_MULTIPROCESSORS. */
 #ifndef SOTI_TEST_ON_HOST_CONTROL_H
 #define SOTI_TEST_ON_HOST_CONTROL_H
 
