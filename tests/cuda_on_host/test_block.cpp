@@ -234,6 +234,19 @@ void launch_larger_than_a_device_allows_is_refused(void **)
     assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
 }
 
+/* Between two threads that launch the same kernel, a call of one stands between two of the other's.
+ */
+void launch_of_little_shared_memory_takes_none_from_one_of_more(void **)
+{
+    cudaLaunchConfig_t larger = {};
+    larger.gridDim = dim3(1);
+    larger.blockDim = dim3(32);
+    larger.dynamicSmemBytes = 200 * 1024;
+    assert_int_equal(soti::launch(k_nothing, dim3(1), 32, 60 * 1024, nullptr, 0), cudaSuccess);
+    assert_int_equal(cudaLaunchKernelEx(&larger, k_nothing), cudaSuccess);
+    assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
+}
+
 } // namespace
 
 int main()
@@ -249,6 +262,7 @@ int main()
         cmocka_unit_test(grids_of_several_host_threads_run_at_once),
         cmocka_unit_test(launch_copies_its_arguments),
         cmocka_unit_test(launch_larger_than_a_device_allows_is_refused),
+        cmocka_unit_test(launch_of_little_shared_memory_takes_none_from_one_of_more),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
