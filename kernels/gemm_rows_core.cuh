@@ -362,8 +362,8 @@ __device__ __forceinline__ void gemm_rows(const gemm_plan &plan, const Input &in
     for (unsigned j = 0; j < RING_STEPS; j++) {
         ring.load(j);
     }
+    const uint32_t n_rows = input.n_rows(); /* CU-3 */
     grid_dependency_wait();
-    const uint32_t n_rows = input.n_rows();
     if (n_rows <= plan.first_row) {
         return;
     }
