@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
  * Results are 2 d_ff R bytes. */
 template <unsigned COLUMNS>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
-    k_gemm_rows_gate_up(gemm_plan plan, norm_input input, gate_up_output output)
+    k_gemm_rows_gate_up(gemm_plan plan, norm_input<false> input, gate_up_output output)
 {
     gemm_rows<COLUMNS>(plan, input, output);
 }
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
 /* logits (R, N) FP32 = norm(x[logit_rows]) weights'. */
 template <unsigned COLUMNS>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
-    k_gemm_rows_logits(gemm_plan plan, norm_input input, logits_output output)
+    k_gemm_rows_logits(gemm_plan plan, norm_input<true> input, logits_output output)
 {
     gemm_rows<COLUMNS>(plan, input, output);
 }
@@ -180,7 +180,7 @@ cudaError_t soti_launch_gemm_rows_gate_up(const soti_cuda_launch *at, const soti
         return cudaErrorInvalidValue;
     }
     const gemm_plan plan = gemm_plan_of(product, 1);
-    const norm_input in = {&rows->counts->n_rows, nullptr, *input, product->n_in};
+    const norm_input<false> in = {&rows->counts->n_rows, nullptr, *input, product->n_in};
     const gate_up_output out = {h, product->n_out / 2, h_stride, product->first_row};
     return gemm_launch(at, product, k_gemm_rows_gate_up<1>, k_gemm_rows_gate_up<2>, plan, in, out);
 }
@@ -194,7 +194,7 @@ cudaError_t soti_launch_gemm_rows_logits(const soti_cuda_launch *at, const soti_
         return cudaErrorInvalidValue;
     }
     const gemm_plan plan = gemm_plan_of(product, 1);
-    const norm_input in = {&rows->counts->n_logits, rows->logit_rows, *input, product->n_in};
+    const norm_input<true> in = {&rows->counts->n_logits, rows->logit_rows, *input, product->n_in};
     const logits_output out = {logits, product->n_out, product->first_row};
     return gemm_launch(at, product, k_gemm_rows_logits<1>, k_gemm_rows_logits<2>, plan, in, out);
 }

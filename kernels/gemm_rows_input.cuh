@@ -53,11 +53,12 @@ struct half_input {
     }
 };
 
-/* norm(x) of rows that gather names, or of all. The sum of squares is added up by one warp, lane i
- * taking every 32nd of its entries, then pairwise; x / rms * weight is computed in FP32. */
-struct norm_input {
+/* norm(x) of rows that gather names, or of rows as they come (gather is not looked at). The sum of
+ * squares is added up by one warp, lane i taking every 32nd of its entries, then pairwise; x / rms
+ * * weight is computed in FP32. */
+template <bool IS_GATHERED> struct norm_input {
     const uint32_t *n_rows_at;
-    const uint32_t *gather; /* NULL: rows as they come */
+    const uint32_t *gather;
     soti_cuda_norm norm;
     uint32_t d_model;
 
@@ -69,16 +70,12 @@ struct norm_input {
     __device__ __forceinline__ size_t row_of(const gemm_plan &plan, unsigned token) const
     {
         uint32_t i_row = plan.first_row + token;
-        return gather == nullptr ? i_row : gather[i_row];
+        return IS_GATHERED ? gather[i_row] : i_row;
     }
 
     /* Four columns; those from d_model on are zeros. */
-    __device__ __forceinline__ float4 load_4(const float *row, unsigned column) const
+    __device__ __forceinline__ float4 load_some(const float *row, unsigned column) const
     {
-        if (d_model % 4 == 0) {
-            return column < d_model ? *reinterpret_cast<const float4 *>(row + column)
-                                    : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        }
         return make_float4(column < d_model ? row[column] : 0.0f,
                            column + 1 < d_model ? row[column + 1] : 0.0f,
                            column + 2 < d_model ? row[column + 2] : 0.0f,
@@ -112,24 +109,65 @@ struct norm_input {
         float4 weight[2];
     };
 
+    /* For tokens that do not exist the last one's. */
+    template <unsigned COLUMNS>
+    __device__ __forceinline__ void find_rows(const gemm_plan &plan, unsigned first_token,
+                                              uint32_t n_tokens,
+                                              uint32_t (&rows)[2 * COLUMNS]) const
+    {
+#pragma unroll
+        for (unsigned i = 0; i < 2 * COLUMNS; i++) {
+            const unsigned token = first_token + i;
+            rows[i] = plan.first_row + (token < n_tokens ? token : n_tokens - 1);
+        }
+#pragma unroll
+        for (unsigned i = 0; i < 2 * COLUMNS && IS_GATHERED; i++) {
+            rows[i] = gather[rows[i]];
+        }
+    }
+
+    /* All rows are known before the first is asked for, and how wide loads may be is decided once:
+     * what stands between two loads delays the second, in front of a launch's first product. */
     template <unsigned COLUMNS>
     __device__ __forceinline__ void load(const gemm_plan &plan, unsigned column, bool is_there,
                                          unsigned first_token, uint32_t n_tokens,
                                          share<COLUMNS> &to) const
     {
+        uint32_t rows[2 * COLUMNS];
+        find_rows<COLUMNS>(plan, first_token, n_tokens, rows);
 #pragma unroll
         for (unsigned i = 0; i < 2 * COLUMNS; i++) {
             to.x[i][0] = to.x[i][1] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            if (is_there && first_token + i < n_tokens) {
-                const float *row = norm.x + row_of(plan, first_token + i) * d_model;
-                to.x[i][0] = load_4(row, column);
-                to.x[i][1] = load_4(row, column + 4);
+        }
+        to.weight[0] = to.weight[1] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        if (!is_there || column >= d_model) {
+            return;
+        }
+        if (d_model % GROUP_COLUMNS == 0) {
+#pragma unroll
+            for (unsigned i = 0; i < 2 * COLUMNS; i++) {
+                if (first_token + i < n_tokens) {
+                    const float4 *from = reinterpret_cast<const float4 *>(
+                        norm.x + (size_t)rows[i] * d_model + column);
+                    to.x[i][0] = from[0];
+                    to.x[i][1] = from[1];
+                }
+            }
+            const float4 *from = reinterpret_cast<const float4 *>(norm.weight + column);
+            to.weight[0] = from[0];
+            to.weight[1] = from[1];
+            return;
+        }
+#pragma unroll
+        for (unsigned i = 0; i < 2 * COLUMNS; i++) {
+            if (first_token + i < n_tokens) {
+                const float *row = norm.x + (size_t)rows[i] * d_model;
+                to.x[i][0] = load_some(row, column);
+                to.x[i][1] = load_some(row, column + 4);
             }
         }
-        if (is_there) {
-            to.weight[0] = load_4(norm.weight, column);
-            to.weight[1] = load_4(norm.weight, column + 4);
-        }
+        to.weight[0] = load_some(norm.weight, column);
+        to.weight[1] = load_some(norm.weight, column + 4);
     }
 
     __device__ __forceinline__ static uint4 normed(const float4 (&x)[2], const float4 (&w)[2],

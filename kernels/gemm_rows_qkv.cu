@@ -86,7 +86,7 @@ template <bool IS_SPLIT> struct qkv_output {
  * bytes. Tolerance: also 1 FP16 rounding of the result. */
 template <unsigned COLUMNS, bool IS_SPLIT>
 __global__ void __launch_bounds__(GEMM_THREADS, GEMM_BLOCKS_PER_SM)
-    k_gemm_rows_qkv(gemm_plan plan, norm_input input, qkv_output<IS_SPLIT> output)
+    k_gemm_rows_qkv(gemm_plan plan, norm_input<false> input, qkv_output<IS_SPLIT> output)
 {
     gemm_rows<COLUMNS>(plan, input, output);
 }
@@ -98,7 +98,7 @@ cudaError_t launch_qkv(const soti_cuda_launch *at, const soti_gemm_rows *product
                        soti_cuda_pages pages)
 {
     const gemm_plan plan = gemm_plan_of(product, shape->d_head);
-    const norm_input in = {&rows->counts->n_rows, nullptr, *input, product->n_in};
+    const norm_input<false> in = {&rows->counts->n_rows, nullptr, *input, product->n_in};
     const qkv_output<IS_SPLIT> out = {*rows,
                                       rope,
                                       q,
