@@ -12,7 +12,12 @@
 
 #define DEMO SOT_SOURCE_DIR "/examples/model/demo.gguf"
 
-enum { ROUNDS = 6, WAYS = 3, N_GREEDY = 24, PROMPT_MAX = 64, DEMO_VOCAB_MAX = 4096, N_TEXTS = 3 };
+#if defined(__SANITIZE_ADDRESS__)
+enum { ROUNDS = 2, N_TEXTS = 1 }; /* five times slower, and no other code runs in the rest */
+#else
+enum { ROUNDS = 6, N_TEXTS = 3 };
+#endif
+enum { WAYS = 3, N_GREEDY = 24, PROMPT_MAX = 64, DEMO_VOCAB_MAX = 4096 };
 
 /* CUDA rounds the activations in front of each product to FP16, the CPU does not; relative to the
  * root mean square of the logits, as in tests/golden. */
@@ -129,9 +134,9 @@ static void compare_text(const char *question, uint32_t *n_decided, double *wors
 static void demo_model_chooses_the_cpus_tokens(void **state)
 {
     (void)state;
-    static const char *const questions[N_TEXTS] = {"How can I improve my chess skills?",
-                                                   "1. Set clear goals. Choose a goal in chess",
-                                                   "What are the benefits of learning the violin?"};
+    static const char *const questions[] = {"How can I improve my chess skills?",
+                                            "1. Set clear goals. Choose a goal in chess",
+                                            "What are the benefits of learning the violin?"};
     uint32_t n_decided = 0;
     double worst = 0;
     for (int i = 0; i < N_TEXTS; i++) {

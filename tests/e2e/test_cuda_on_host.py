@@ -6,12 +6,15 @@ import sys
 import time
 import unittest
 
-from programs import BUILD, DEMO, QUESTION, TINY, needs_demo, sot
+from programs import BUILD, DEMO, QUESTION, TINY, needs_demo, sanitized, sot
 
 FOLDER = os.path.join(BUILD, "tests", "cuda_on_host")
 PLUGIN = os.path.join(FOLDER, "libsot-cuda.so")
 # Random draws come within rounding of a border sometimes, greedy choices of this model do not.
 GREEDY = ["--temperature", "0"]
+# A sanitizer makes it five times slower, and all that runs has run after a few tokens.
+SHORT = (["--max-skeleton-tokens", "20", "--max-point-tokens", "4", "--max-tokens", "8"]
+         if sanitized() else [])
 SECONDS_MOST = 300
 
 
@@ -57,25 +60,25 @@ class CudaOnHost(unittest.TestCase):
     @needs_demo
     def test_normal_answer_is_the_cpus(self):
         arguments = ["ask", "-m", DEMO, "--mode", "normal", "--json", "--max-tokens", "48",
-                     *GREEDY, QUESTION]
+                     *SHORT, *GREEDY, QUESTION]
         answer = self.answer(on_cuda(*arguments))
         self.assertEqual(answer, self.answer(sot(*arguments, "--device", "cpu")))
-        self.assertGreater(answer[1]["normal"]["decode_tokens"], 20)
+        self.assertGreaterEqual(answer[1]["normal"]["decode_tokens"], 8 if SHORT else 20)
 
     @needs_demo
     def test_whole_sot_answer_is_the_cpus(self):
-        arguments = ["ask", "-m", DEMO, "--json", *GREEDY, QUESTION]
+        arguments = ["ask", "-m", DEMO, "--json", *SHORT, *GREEDY, QUESTION]
         began = time.monotonic()
         answer = self.answer(on_cuda(*arguments, seed=1))
         self.assertLess(time.monotonic() - began, SECONDS_MOST)
         self.assertEqual(answer, self.answer(sot(*arguments, "--device", "cpu")))
-        self.assertGreaterEqual(len(answer[0]["points"]), 3)
+        self.assertGreaterEqual(len(answer[0]["points"]), 2 if SHORT else 3)
         self.assertEqual(answer[1]["expand"]["max_rows"], len(answer[0]["points"]))
 
     @needs_demo
     def test_order_of_threads_decides_nothing(self):
         arguments = ["ask", "-m", DEMO, "--json", "--temperature", "1", "--seed", "3",
-                     "--max-skeleton-tokens", "24", "--max-point-tokens", "8", QUESTION]
+                     "--max-skeleton-tokens", "24", "--max-point-tokens", "8", *SHORT, QUESTION]
         first = self.answer(on_cuda(*arguments, seed=1))
         self.assertEqual(first, self.answer(on_cuda(*arguments, seed=2)))
 
