@@ -62,8 +62,11 @@ void release(executor &e)
 void fiber_main(context::transfer_t from)
 {
     executor &e = *running;
-    arrive(e, from, nullptr);
     fiber &own = *e.current;
+    handover before = static_cast<handover>(reinterpret_cast<uintptr_t>(from.data)) << 64 |
+                      reinterpret_cast<uintptr_t>(from.fctx);
+    note_arrival(e, own, before);
+    keep(before);
     warp &w = e.warps[own.warp];
     for (;;) {
         e.thread(e.closure);
@@ -73,7 +76,7 @@ void fiber_main(context::transfer_t from)
         w.ended |= 1u << own.lane;
         e.n_ended++;
         stop_running(e, w, own);
-        run_others(e, w, own);
+        keep(run_others(e, w, own));
     }
 }
 
@@ -118,11 +121,11 @@ void run_block(executor &e)
     e.current = &first;
     threadIdx = first.thread;
     leave_for(e.main_fake_stack, first.stack, stack_bytes);
-    context::transfer_t from = context::jump_fcontext(first.context, nullptr);
+    handover before = on_host_jump(first.context, &e.main_context);
 #if defined(ON_HOST_ASAN)
     __sanitizer_finish_switch_fiber(e.main_fake_stack, nullptr, nullptr);
 #endif
-    static_cast<fiber *>(from.data)->context = from.fctx;
+    keep(before);
 }
 
 executor &own_executor()
@@ -228,7 +231,7 @@ void give_up_grid(cudaError_t status)
     abort();
 }
 
-void block_barrier(const char *file, int line)
+handover enter_barrier(const char *file, int line)
 {
     executor &e = *running;
     fiber &own = *e.current;
@@ -238,11 +241,10 @@ void block_barrier(const char *file, int line)
     w.at_barrier |= 1u << own.lane;
     stop_running(e, w, own);
     if (++e.n_at_barrier < e.n_threads) {
-        run_others(e, w, own);
-        return;
+        return run_others(e, w, own);
     }
     release(e);
-    switch_to(e, own, fiber_in(e, ready_warp(e), 0));
+    return switch_to(e, own, fiber_in(e, ready_warp(e), 0));
 }
 
 } // namespace on_host

@@ -1,5 +1,5 @@
-/* How a fiber hands the processor on: all of it inline, for a return that follows a switch goes
- * where the processor does not expect it, and costs as much as the switch. See BK-1 and BK-2. */
+/* How a fiber hands the processor on, see BK-1 and BK-2: all of it inline, and the switch the last
+ * call of what the kernel called, for the reason that handover gives. */
 #ifndef SOTI_TEST_FIBERS_H
 #define SOTI_TEST_FIBERS_H
 
@@ -7,13 +7,7 @@
 
 #include <boost/context/detail/fcontext.hpp>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ON_HOST_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ON_HOST_ASAN 1
-#endif
-#endif
+/* ON_HOST_ASAN: the program is run under the address sanitizer, though not each file of ours. */
 #if defined(ON_HOST_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -50,40 +44,55 @@ inline void forget_frames(char *stack)
 #endif
 }
 
-/* The first thing that whoever was switched to does: it keeps where the other one can go on. */
-__forceinline__ void arrive(executor &e, context::transfer_t from, void *own_fake_stack)
+/* Boost.Context's jump under a type of ours, which the same registers return, so that it can be the
+ * last call of a function. */
+extern "C" handover on_host_jump(void *to, void **own_place) __asm__("jump_fcontext");
+
+/* On a fiber, behind each switch and at its very beginning. */
+__forceinline__ void note_arrival(executor &e, const fiber &own, handover before)
 {
+#if defined(ON_HOST_ASAN)
     const void *bottom = nullptr;
     size_t n_bytes = 0;
-#if defined(ON_HOST_ASAN)
-    __sanitizer_finish_switch_fiber(own_fake_stack, &bottom, &n_bytes);
-#else
-    (void)own_fake_stack;
-#endif
-    if (__builtin_expect(from.data != nullptr, 1)) {
-        static_cast<fiber *>(from.data)->context = from.fctx;
-    } else {
-        e.main_context = from.fctx;
+    __sanitizer_finish_switch_fiber(own.fake_stack, &bottom, &n_bytes);
+    if (before >> 64 == reinterpret_cast<uintptr_t>(&e.main_context)) {
         e.main_stack = bottom;
         e.main_stack_bytes = n_bytes;
     }
+#else
+    (void)e, (void)own, (void)before;
+#endif
 }
 
-__forceinline__ void switch_to(executor &e, fiber &own, fiber &next)
+/* Whoever runs has its context overwritten when it stops. */
+__forceinline__ handover no_handover(fiber &own)
+{
+    return static_cast<handover>(reinterpret_cast<uintptr_t>(&own.context)) << 64;
+}
+
+__forceinline__ handover switch_to(executor &e, fiber &own, fiber &next)
 {
     if (&own == &next) {
-        return;
+        return no_handover(own);
     }
     e.current = &next;
     threadIdx = next.thread;
+#if defined(ON_HOST_ASAN)
     leave_for(own.fake_stack, next.stack, stack_bytes);
-    arrive(e, context::jump_fcontext(next.context, &own), own.fake_stack);
+    handover before = on_host_jump(next.context, &own.context);
+    note_arrival(e, own, before);
+    return before;
+#else
+    return on_host_jump(next.context, &own.context);
+#endif
 }
 
-__forceinline__ void switch_to_main(executor &e, fiber &own)
+__forceinline__ handover switch_to_main(executor &e, fiber &own)
 {
     leave_for(own.fake_stack, e.main_stack, e.main_stack_bytes);
-    arrive(e, context::jump_fcontext(e.main_context, &own), own.fake_stack);
+    handover before = on_host_jump(e.main_context, &own.context);
+    note_arrival(e, own, before);
+    return before;
 }
 
 inline uint32_t next_random(executor &e)
@@ -138,17 +147,18 @@ inline unsigned ready_warp(executor &e)
 }
 
 /* The current fiber cannot go on: to the next one. */
-__forceinline__ void run_others(executor &e, const warp &w, fiber &own)
+__forceinline__ handover run_others(executor &e, const warp &w, fiber &own)
 {
     if (__builtin_expect(w.runnable != 0, 1)) {
-        switch_to(e, own, fiber_in(e, own.warp, slot_of(w, own.lane)));
-    } else if (e.ready_warps != 0) {
-        switch_to(e, own, fiber_in(e, ready_warp(e), 0));
-    } else if (e.n_ended == e.n_threads) {
-        switch_to_main(e, own);
-    } else {
-        fail_stuck();
+        return switch_to(e, own, fiber_in(e, own.warp, slot_of(w, own.lane)));
     }
+    if (e.ready_warps != 0) {
+        return switch_to(e, own, fiber_in(e, ready_warp(e), 0));
+    }
+    if (e.n_ended == e.n_threads) {
+        return switch_to_main(e, own);
+    }
+    fail_stuck();
 }
 
 } // namespace on_host

@@ -155,17 +155,4 @@ void complete_ldmatrix(fiber *lanes)
     }
 }
 
-void matrix_load(uint32_t *r, const extent &row, bool transposed, const char *file, int line)
-{
-    operation part;
-    part.kind = collective::ldmatrix;
-    part.mask = ~0u;
-    part.file = file;
-    part.line = line;
-    part.r = r;
-    part.transposed = transposed;
-    shared_read(row, part.row, 16, 16);
-    meet(part);
-}
-
 } // namespace on_host

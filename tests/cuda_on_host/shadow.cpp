@@ -233,16 +233,18 @@ uint32_t place_static_shared(size_t n_bytes)
     return begin;
 }
 
-void shared_read(const extent &from, void *to, unsigned n_bytes, unsigned alignment)
+void shared_read(uint32_t from, uint32_t begin, uint32_t end, void *to, unsigned n_bytes,
+                 unsigned alignment)
 {
-    check_access(from, n_bytes, alignment, access::read);
-    memcpy(to, running->arena + from.at, n_bytes);
+    check_access({from, begin, end}, n_bytes, alignment, access::read);
+    memcpy(to, running->arena + from, n_bytes);
 }
 
-void shared_write(const extent &to, const void *from, unsigned n_bytes, unsigned alignment)
+void shared_write(uint32_t to, uint32_t begin, uint32_t end, const void *from, unsigned n_bytes,
+                  unsigned alignment)
 {
-    check_access(to, n_bytes, alignment, access::write);
-    memcpy(running->arena + to.at, from, n_bytes);
+    check_access({to, begin, end}, n_bytes, alignment, access::write);
+    memcpy(running->arena + to, from, n_bytes);
 }
 
 void *shared_atomic(const extent &at, unsigned n_bytes, unsigned alignment)

@@ -182,7 +182,7 @@ void complete(executor &e, fiber *lanes, const operation &part)
     }
 }
 
-void meet(operation &part)
+handover enter_operation(operation &part)
 {
     executor &e = *running;
     fiber &own = *e.current;
@@ -208,8 +208,7 @@ void meet(operation &part)
         w.last.mask = part.mask;
         w.last.line = part.line;
         stop_running(e, w, own);
-        run_others(e, w, own);
-        return;
+        return run_others(e, w, own);
     }
     complete(e, lanes, part);
     w.waiting &= ~part.mask;
@@ -217,8 +216,10 @@ void meet(operation &part)
     make_runnable(e, w, own.warp, part.mask);
     if (e.seed != 0 && next_random(e) % 8 == 0) {
         unsigned i_warp = ready_warp(e);
-        switch_to(e, own, fiber_in(e, i_warp, i_warp == own.warp ? slot_of(w, own.lane) : 0));
+        unsigned first_slot = i_warp == own.warp ? slot_of(w, own.lane) : 0;
+        return switch_to(e, own, fiber_in(e, i_warp, first_slot));
     }
+    return no_handover(own);
 }
 
 } // namespace on_host

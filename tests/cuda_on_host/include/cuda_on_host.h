@@ -22,8 +22,11 @@ extent dynamic_shared(uint32_t byte_offset);
 /* A static array's place; the same for all blocks. */
 uint32_t place_static_shared(size_t n_bytes);
 
-void shared_read(const extent &from, void *to, unsigned n_bytes, unsigned alignment);
-void shared_write(const extent &to, const void *from, unsigned n_bytes, unsigned alignment);
+/* from and to as in extent */
+void shared_read(uint32_t from, uint32_t begin, uint32_t end, void *to, unsigned n_bytes,
+                 unsigned alignment);
+void shared_write(uint32_t to, uint32_t begin, uint32_t end, const void *from, unsigned n_bytes,
+                  unsigned alignment);
 /* Where an atomic operation may act; nothing else runs until the caller is done with it. */
 void *shared_atomic(const extent &at, unsigned n_bytes, unsigned alignment);
 
@@ -32,7 +35,6 @@ const void *aligned_16(const void *global);
 void copy_async(const extent &to, const void *global);
 void copy_async_commit();
 void copy_async_wait(unsigned n_pending);
-void matrix_load(uint32_t *r, const extent &row, bool transposed, const char *file, int line);
 
 } // namespace on_host
 
@@ -55,13 +57,13 @@ template <class T> class shared_element
     operator value() const
     {
         value result;
-        on_host::shared_read(at_, &result, sizeof result, alignof(value));
+        on_host::shared_read(at_.at, at_.begin, at_.end, &result, sizeof result, alignof(value));
         return result;
     }
     const shared_element &operator=(const value &from) const
     {
         static_assert(!std::is_const_v<T>, "shared memory that is read only here");
-        on_host::shared_write(at_, &from, sizeof from, alignof(value));
+        on_host::shared_write(at_.at, at_.begin, at_.end, &from, sizeof from, alignof(value));
         return *this;
     }
     const shared_element &operator=(const shared_element &from) const
@@ -166,15 +168,17 @@ template <class T> inline shared<T> shared_memory(unsigned byte_offset)
 
 template <class T> inline uint4 shared_load_16(shared<T> from)
 {
+    const on_host::extent &at = from.where();
     uint4 result;
-    on_host::shared_read(from.where(), &result, 16, 16);
+    on_host::shared_read(at.at, at.begin, at.end, &result, 16, 16);
     return result;
 }
 
 template <class T> inline void shared_store_16(shared<T> to, uint4 value)
 {
     static_assert(!std::is_const_v<T>, "shared memory that is read only here");
-    on_host::shared_write(to.where(), &value, 16, 16);
+    const on_host::extent &at = to.where();
+    on_host::shared_write(at.at, at.begin, at.end, &value, 16, 16);
 }
 
 inline uint4 load_16(const void *global)
@@ -233,14 +237,30 @@ inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
     on_host::meet(part);
 }
 
+template <class T>
+inline void load_matrices(uint32_t (&r)[4], shared<T> row, bool transposed, const char *file,
+                          int line)
+{
+    const on_host::extent &at = row.where();
+    on_host::operation part;
+    part.kind = on_host::collective::ldmatrix;
+    part.mask = 0xffffffffu;
+    part.file = file;
+    part.line = line;
+    part.r = r;
+    part.transposed = transposed;
+    on_host::shared_read(at.at, at.begin, at.end, part.row, 16, 16);
+    on_host::meet(part);
+}
+
 template <class T> inline void ldmatrix_x4(uint32_t (&r)[4], shared<T> row, ON_HOST_SITE)
 {
-    on_host::matrix_load(r, row.where(), false, file, line);
+    load_matrices(r, row, false, file, line);
 }
 
 template <class T> inline void ldmatrix_x4_trans(uint32_t (&r)[4], shared<T> row, ON_HOST_SITE)
 {
-    on_host::matrix_load(r, row.where(), true, file, line);
+    load_matrices(r, row, true, file, line);
 }
 
 template <class T> inline void cp_async_16(shared<T> to, const void *global)

@@ -76,9 +76,25 @@ struct operation {
     bool transposed;
 };
 
-void block_barrier(const char *file, int line);
+/* Whoever ran before this thread goes on may go on at context, which is to be kept in place. The
+ * caller does it, so that nothing returns between a switch and the kernel: a processor expects
+ * returns where the thread before came from. */
+__extension__ using handover = unsigned __int128; /* place, context: one value can be passed on */
+
+handover enter_barrier(const char *file, int line);
 /* The lane waits until all lanes of its mask wait with the same operation; the last one does it. */
-void meet(operation &part);
+handover enter_operation(operation &part);
+
+__forceinline__ void keep(handover before)
+{
+    void **place = reinterpret_cast<void **>(static_cast<uintptr_t>(before >> 64));
+    *place = reinterpret_cast<void *>(static_cast<uintptr_t>(before));
+}
+
+__forceinline__ void meet(operation &part)
+{
+    keep(enter_operation(part));
+}
 
 template <class T>
 inline T shuffle(collective kind, unsigned mask, T value, unsigned operand, int width,
@@ -123,7 +139,7 @@ inline float reciprocal_root(float x)
 
 inline void __syncthreads(ON_HOST_SITE)
 {
-    on_host::block_barrier(file, line);
+    on_host::keep(on_host::enter_barrier(file, line));
 }
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, ON_HOST_SITE)
