@@ -142,8 +142,8 @@ sot_status soti_cuda_graphs_create(soti_context *context);
 void soti_cuda_graphs_free(soti_context *context);
 /* Copies the step's block and computes it. */
 sot_status soti_cuda_graph_launch(soti_context *context);
-/* Whether the current batch has a graph. */
-uint32_t soti_cuda_graph_fits(const soti_context *context);
+/* Whether the current batch has a graph, which copies page tables for as many sequences as rows. */
+uint32_t soti_cuda_graph_fits(const soti_context *context, uint32_t n_sequences);
 
 /* cuda_pick.c */
 void soti_cuda_picks_limits(soti_context *context);

@@ -100,11 +100,13 @@ static uint32_t columns_needed(const soti_context *context)
     return n_rows > n_logits ? n_rows : n_logits;
 }
 
-uint32_t soti_cuda_graph_fits(const soti_context *context)
+uint32_t soti_cuda_graph_fits(const soti_context *context, uint32_t n_sequences)
 {
     const soti_cuda_counts *step = &context->step;
+    uint32_t n_columns = columns_needed(context);
     return context->use_graphs && step->n_prompt_rows == 0 && step->n_rows > 0 &&
-           step->n_logits > 0 && columns_needed(context) <= context->n_graphs;
+           step->n_logits > 0 && n_columns <= context->n_graphs &&
+           n_sequences <= n_columns * SOTI_CUDA_COLUMN_ROWS;
 }
 
 sot_status soti_cuda_graph_launch(soti_context *context)

@@ -45,7 +45,7 @@ sot_status soti_cuda_batch_begin(soti_context *context, const soti_rows *rows)
         soti_cuda_step_fill(&context->limits, &context->layout, rows, context->staging, &step));
     context->step = step;
     context->n_prompt_logits = prompt_logits_of(rows);
-    context->is_replayed = soti_cuda_graph_fits(context);
+    context->is_replayed = soti_cuda_graph_fits(context, rows->n_sequences);
     if (context->is_replayed) {
         return SOT_OK;
     }

@@ -194,6 +194,24 @@ static void replayed_steps_have_the_same_bits_as_launched_ones(void **state)
     }
 }
 
+/* A graph copies the page tables of as many sequences as it has rows. */
+static void steps_of_sequences_without_rows_read_their_own_pages(void **state)
+{
+    static fork_case all;
+    float expected[RIG_VOCAB_MAX];
+    float found[RIG_VOCAB_MAX];
+    (void)state;
+    fork_open(&all, &shapes[1]);
+    fork_step(&all, 0, 1, 0, expected);
+    rig_batch_clear(&batch);
+    batch.rows.n_sequences = RIG_SEQUENCES - 1;
+    rig_batch_add(&batch, &all.points[0], all.lengths[0], 1, 0);
+    rig_step(&all.cuda, &batch);
+    rig_read(&all.cuda, 0, found);
+    assert_memory_equal(expected, found, all.cuda.n_vocab * sizeof *found);
+    fork_close(&all);
+}
+
 /* Logits behind a prompt of 290 rows: more than a chunk, in one batch or in several, alone or with
  * generated rows behind it. */
 static void prompts_have_the_same_bits_however_they_are_cut(void **state)
@@ -371,6 +389,7 @@ int main(void)
         cmocka_unit_test(generated_rows_have_the_same_bits_in_any_batch),
         cmocka_unit_test(grouped_rows_have_the_same_bits_as_flat_ones),
         cmocka_unit_test(replayed_steps_have_the_same_bits_as_launched_ones),
+        cmocka_unit_test(steps_of_sequences_without_rows_read_their_own_pages),
         cmocka_unit_test(prompts_have_the_same_bits_however_they_are_cut),
         cmocka_unit_test(generated_rows_have_the_same_bits_beside_prompts),
         cmocka_unit_test(page_copies_serve_as_their_originals),
