@@ -57,7 +57,7 @@ static sot_status choose_algorithm(soti_cuda_products *all, soti_cuda_product *p
                                        product->input, product->output, product->output, preference,
                                        1, &found, &n_found),
         "cublasLtMatmulAlgoGetHeuristic for %s", product->name));
-    if (n_found < 1) {
+    if (n_found < 1 || found.state != CUBLAS_STATUS_SUCCESS) {
         return soti_fail(SOT_ERR_UNSUPPORTED, "cuBLAS has no algorithm for %s", product->name);
     }
     product->algorithm = found.algo;
