@@ -79,7 +79,7 @@ __device__ __forceinline__ void prefetch_part(const decode_unit &unit, const uin
     for (uint32_t p = 0; p < WARP_PAGES; p++) {
         uint32_t i_position = unit.i_first + p * PAGE_TOKENS + i_half / D;
         if (i_half < PAGE_TOKENS * D && i_position <= unit.i_last) {
-            prefetch_line(part + unit.offset[p] + i_half);
+            prefetch_l2(part + unit.offset[p] + i_half);
         }
     }
 }
@@ -374,17 +374,17 @@ __device__ __forceinline__ void merge_rows(const decode_shared<D> &block, const 
                                            const soti_cuda_rows &rows,
                                            const decode_output<D> &output)
 {
-    __threadfence(); /* the states, before the counter says that they are there */
     __syncthreads();
     if (threadIdx.x < unit.n_rows) {
         uint32_t n_segments = segment_count(rows.positions[unit.first_row + threadIdx.x]);
         uint32_t merging = 0;
         if (n_segments > 1) {
             uint32_t *counter = output.workspace.counters + output.query(unit, threadIdx.x);
+            fence_device(); /* the block's states, before the counter says that they are there */
             if (atomicAdd(counter, 1u) == n_segments - 1) {
                 *counter = 0;
                 merging = n_segments;
-                __threadfence();
+                fence_device();
             }
         }
         block.merging[threadIdx.x] = merging;

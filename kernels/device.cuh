@@ -65,19 +65,13 @@ __device__ __forceinline__ uint4 load_16(const void *global)
     return *static_cast<const uint4 *>(global);
 }
 
-/* Brings the line that holds it towards L2; nobody waits for it. */
-__device__ __forceinline__ void prefetch_line(const void *global)
-{
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
-}
-
 __device__ __forceinline__ void store_16(void *global, uint4 value)
 {
     *static_cast<uint4 *>(global) = value;
 }
 
-/* Asks for the 128 bytes around an address, which must be some that may be read: from memory to L2.
- */
+/* Asks for the 128 bytes around an address, which must be some that may be read: from memory to L2;
+ * nobody waits for them. */
 __device__ __forceinline__ void prefetch_l2(const void *global)
 {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(global)));
@@ -102,6 +96,15 @@ __device__ __forceinline__ float4 load_fresh_16(const float *global)
                  : "l"(__cvta_generic_to_global(global))
                  : "memory");
     return value;
+}
+
+/* In front of an atomic that says so: what this thread wrote, or knows from a barrier to be
+ * written, is there. Behind one that was told so: it can be read, by those behind a barrier, too.
+ * What
+ * __threadfence() does beyond that, one order of all fences, is for nobody here and costs time. */
+__device__ __forceinline__ void fence_device()
+{
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
 /* d += a b: a (16, 16) and b (16, 8) FP16, d (16, 8) FP32. With g = lane / 4, q = lane % 4:

@@ -301,12 +301,12 @@ __device__ __forceinline__ float *partial_at(const gemm_plan &plan, uint32_t til
 __device__ __forceinline__ void count_slice(const gemm_plan &plan, uint32_t tile,
                                             shared<uint32_t> is_last)
 {
-    __threadfence();
+    fence_device();
     uint32_t before = atomicAdd(&plan.counters[tile], 1u);
     *is_last = before + 1 == plan.n_slices ? 1u : 0u;
     if (before + 1 == plan.n_slices) {
         plan.counters[tile] = 0;
-        __threadfence();
+        fence_device();
     }
 }
 

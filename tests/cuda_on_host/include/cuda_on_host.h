@@ -194,15 +194,15 @@ inline uint4 load_stream_16(const void *global)
 }
 
 /* Faults where there is nothing to fetch. */
-inline void prefetch_line(const void *global)
+inline void prefetch_l2(const void *global)
 {
     static_cast<void>(*static_cast<const volatile char *>(global));
 }
 
-/* Looks whether there is memory. */
-inline void prefetch_l2(const void *global)
+/* Blocks run one after another. */
+inline void fence_device()
 {
-    static_cast<void>(*static_cast<const volatile char *>(global));
+    __threadfence();
 }
 
 inline void store_16(void *global, uint4 value)
