@@ -79,6 +79,8 @@ static double time_launch(const struct bench_data *data, const struct bench_prod
     cudaEvent_t events[2];
     double times[REPEATS_MOST];
     uint32_t n_launches = product->n_copies > GRAPH_LAUNCHES ? product->n_copies : GRAPH_LAUNCHES;
+    launch(data, product, 0, more); /* loads the kernel, which is nothing for a capture */
+    BENCH_CHECK(cudaStreamSynchronize(data->launch.stream));
     BENCH_CHECK(cudaStreamBeginCapture(data->launch.stream, cudaStreamCaptureModeThreadLocal));
     for (uint32_t i = 0; i < n_launches; i++) {
         launch(data, product, i % product->n_copies, more);
