@@ -7,16 +7,17 @@
 #include "base/fail.h"
 
 enum {
-    CAPABILITY_MIN = 8,    /* mma.m16n8k16 and cp.async */
-    CAPABILITY_OVERLAP = 9 /* griddepcontrol */
+    CAPABILITY_MIN = 8,     /* mma.m16n8k16 and cp.async */
+    CAPABILITY_OVERLAP = 9, /* griddepcontrol */
+    VERSION_OVERLAP = 12030 /* of CUDA: graphs keep that one launch depends on another so */
 };
 
 /* Which of them is missing is worth knowing: CUDA itself says "insufficient driver" to both. */
-static sot_status check_driver(void)
+static sot_status check_driver(int *out)
 {
-    int version = 0;
     RETURN_IF_ERROR(
-        soti_cuda_check(NULL, cudaDriverGetVersion(&version), "looking for NVIDIA's driver"));
+        soti_cuda_check(NULL, cudaDriverGetVersion(out), "looking for NVIDIA's driver"));
+    int version = *out;
     if (version == 0) {
         return soti_fail(SOT_ERR_DEVICE, "this machine has no NVIDIA driver");
     }
@@ -43,7 +44,7 @@ static sot_status check_number(uint32_t i_device)
     return SOT_OK;
 }
 
-static sot_status read_properties(soti_device *device)
+static sot_status read_properties(soti_device *device, int driver)
 {
     struct cudaDeviceProp properties;
     RETURN_IF_ERROR(soti_cuda_check(NULL, cudaGetDeviceProperties(&properties, device->i_device),
@@ -56,7 +57,8 @@ static sot_status read_properties(soti_device *device)
     }
     device->n_sm = (uint32_t)properties.multiProcessorCount;
     device->max_shared_bytes = properties.sharedMemPerBlockOptin;
-    device->overlap = properties.major >= CAPABILITY_OVERLAP;
+    device->overlap = properties.major >= CAPABILITY_OVERLAP && driver >= VERSION_OVERLAP &&
+                      CUDART_VERSION >= VERSION_OVERLAP;
     soti_log_line(&device->host.log, SOT_LOG_INFO,
                   "%s: compute capability %d.%d, %u multiprocessors", device->title,
                   properties.major, properties.minor, device->n_sm);
@@ -66,7 +68,8 @@ static sot_status read_properties(soti_device *device)
 sot_status soti_cuda_device_open(uint32_t i_device, const soti_host *host, soti_device **out)
 {
     *out = NULL;
-    RETURN_IF_ERROR(check_driver());
+    int driver = 0;
+    RETURN_IF_ERROR(check_driver(&driver));
     RETURN_IF_ERROR(check_number(i_device));
     soti_device *device = soti_alloc(1, sizeof *device);
     if (device == NULL) {
@@ -76,7 +79,7 @@ sot_status soti_cuda_device_open(uint32_t i_device, const soti_host *host, soti_
     if (host != NULL) {
         device->host = *host;
     }
-    sot_status status = read_properties(device);
+    sot_status status = read_properties(device, driver);
     if (status != SOT_OK) {
         soti_free(device);
         return status;
