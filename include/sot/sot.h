@@ -61,9 +61,9 @@ typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 typedef struct sot_model_params {
     uint32_t struct_size;
     uint32_t flags;        /* none defined yet; 0 */
-    const char *device;    /* "cpu", "cuda:N", "cuda" ("cuda:0"), or "auto" (default): the first CUDA
-                              device that takes the weights, otherwise the CPU and a line in the
-                              log that says why */
+    const char *device;    /* "cpu", "cuda:N", "cuda" ("cuda:0"), or "auto" (default): the first
+                              CUDA device that takes the weights, otherwise the CPU and a line in
+                              the log that says why */
     sot_progress_fn progress;
     void *progress_user;
     sot_log_fn log;
@@ -129,9 +129,10 @@ typedef struct sot_session_params {
                             stated), at most 4096 */
     uint32_t max_batch;  /* sequences decoded together; default 16, at most 4096 */
     uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
-    uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, or max_batch */
-    const char *isa;     /* instruction set of the CPU: NULL or "auto", "amx", "avx512", "avx2", "neon",
-                            "portable"; on a machine with AMX "auto" and "amx" ask Linux for its
+    uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, on a CUDA device
+                            512, or max_batch */
+    const char *isa;     /* instruction set of the CPU: NULL or "auto", "amx", "avx512", "avx2",
+                            "neon", "portable"; on a machine with AMX "auto" and "amx" ask Linux for its
                             tiles, for the whole process: alternate signal stacks then need room
                             for 8 KiB more */
     uint32_t pin_threads; /* 1: thread i > 0 stays on the i-th CPU (from 0) this process may run on,

@@ -8,7 +8,11 @@
 #include "backend/plugin.h"
 #include "base/fail.h"
 
-enum { DEVICE_DIGITS_MAX = 5 };
+enum {
+    DEVICE_DIGITS_MAX = 5,
+    CPU_ROWS = 128,
+    CUDA_ROWS = 512 /* two whole chunks of the prompts' products (cuda_products.h) */
+};
 
 /* A backend's sentence, stored in the copy of lib/base/ that the host reads. */
 static void store_sentence(sot_status status, const char *sentence)
@@ -176,6 +180,11 @@ sot_status soti_placement_fill(soti_placement *placement, const soti_shape *shap
     }
     placement->progress = NULL;
     return SOT_OK;
+}
+
+uint32_t soti_placement_rows(const soti_placement *placement)
+{
+    return strcmp(placement->backend->name, "cuda") == 0 ? CUDA_ROWS : CPU_ROWS;
 }
 
 void soti_placement_close(soti_placement *placement)

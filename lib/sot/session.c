@@ -8,7 +8,6 @@ enum {
     DEFAULT_CONTEXT = 2048, /* for a model that states none */
     DEFAULT_CONTEXT_MAX = 4096,
     DEFAULT_BATCH = 16,
-    DEFAULT_CHUNK_ROWS = 128,
     MAX_CONTEXT = 1 << 24,
     MAX_BATCH = 1 << 12,
     MAX_CHUNK_ROWS = 1 << 16,
@@ -48,7 +47,8 @@ static sot_status complete_params(const sot_model *model, const sot_session_para
                                   : (n_train < DEFAULT_CONTEXT_MAX ? n_train : DEFAULT_CONTEXT_MAX);
     }
     if (out->chunk_rows == 0) {
-        out->chunk_rows = out->max_batch > DEFAULT_CHUNK_ROWS ? out->max_batch : DEFAULT_CHUNK_ROWS;
+        uint32_t n_rows = soti_placement_rows(&model->placement);
+        out->chunk_rows = out->max_batch > n_rows ? out->max_batch : n_rows;
     }
     if (out->chunk_rows < out->max_batch) {
         return soti_fail(SOT_ERR_ARGUMENT,

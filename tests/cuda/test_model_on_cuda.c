@@ -227,9 +227,30 @@ static void points_expanded_together_say_what_they_say_alone(void **state)
     sot_model_free(model);
 }
 
+/* A chunk of the prompts' products is 256 rows long (cuda_products.h) however few are in it. */
+static void session_takes_whole_chunks_of_a_prompt_by_default(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *device;
+        uint32_t n_rows;
+    } cases[] = {{"cuda", 512}, {"cpu", 128}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sot_model *model = open_on(DEMO, cases[i].device);
+        sot_session *session;
+        sot_session_info info = SOT_SESSION_INFO_INIT;
+        assert_int_equal(sot_session_create(model, NULL, &session), SOT_OK);
+        assert_int_equal(sot_session_get_info(session, &info), SOT_OK);
+        assert_int_equal(info.chunk_rows, cases[i].n_rows);
+        sot_session_free(session);
+        sot_model_free(model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(session_takes_whole_chunks_of_a_prompt_by_default),
         cmocka_unit_test(demo_model_chooses_the_cpus_tokens),
         cmocka_unit_test(batch_gives_each_sequence_the_bits_it_gets_alone),
         cmocka_unit_test(points_expanded_together_say_what_they_say_alone),
