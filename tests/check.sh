@@ -15,7 +15,8 @@ for stage in $stages; do
     case $stage in
     release | clang | asan | tsan | arm64 | cuda) ;;
     *)
-        echo "check.sh: no stage is named '$stage'; there are release, clang, asan, tsan, arm64 and cuda" >&2
+        echo "check.sh: no stage is named '$stage';" \
+            "there are release, clang, asan, tsan, arm64 and cuda" >&2
         exit 2
         ;;
     esac
@@ -68,8 +69,9 @@ for stage in $stages; do
         ;;
     cuda)
         need_cuda
-        cmake --fresh --preset release -B build-cuda -DSOT_TESTS=OFF -DSOT_EXAMPLES=ON -DSOT_CUDA=ON \
-            -DSOT_NVCC="$NVCC" -DSOT_CUBLAS_ROOT="$CUBLAS_ROOT" | grep CUDA
+        cmake --fresh --preset release -B build-cuda -DSOT_TESTS=OFF -DSOT_EXAMPLES=ON \
+            -DSOT_CUDA=ON -DSOT_NVCC="$NVCC" -DSOT_CUBLAS_ROOT="$CUBLAS_ROOT" >/dev/null
+        echo "kernels: $NVCC${CUBLAS_ROOT:+, cuBLAS in $CUBLAS_ROOT}"
         cmake --build build-cuda -j "$jobs" -- --no-print-directory -s
         python3 tests/cuda/resources.py build-cuda/kernels
         SOT_BUILD_DIR=build-cuda sh tests/cuda/test_plugin.sh

@@ -1,4 +1,5 @@
-# Sourced by check.sh and demo.sh: Debian packages, installed where this may be done, named where not.
+# Sourced by check.sh and demo.sh: Debian packages, installed where this may be done, named where
+# not.
 BUILD_PACKAGES="gcc g++ make cmake pkg-config libpcre2-dev libjansson-dev"
 TEST_PACKAGES="libcmocka-dev python3 clang-14 libclang-rt-14-dev libboost-context-dev"
 ARM64_PACKAGES="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" # for the stage of that name
@@ -38,13 +39,14 @@ fetch_wheels() {
     python3 -m pip --version >/dev/null 2>&1 || need_packages python3-pip
     echo "Fetching $*"
     rm -rf "$folder"
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$folder" "$@" ||
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+        --no-deps --target "$folder" "$@" ||
         { echo "$* cannot be had from PyPI" >&2 && return 1; }
     echo "$*" >"$folder/fetched"
 }
 
-# An nvcc and a cuBLAS, the machine's where it has them: sets NVCC and CUBLAS_ROOT ("": in nvcc's own
-# toolkit). Anything that is missing and cannot be had is an error, since without them no kernel is
+# An nvcc and a cuBLAS, the machine's where it has them: sets NVCC and CUBLAS_ROOT ("": in nvcc's
+# own toolkit). Anything that is missing and cannot be had is an error, since without them no kernel is
 # compiled.
 need_cuda() {
     NVCC=$(command -v nvcc || true)

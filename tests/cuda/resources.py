@@ -158,7 +158,7 @@ def check_doc(text, release, table, write):
         with open(DOC, "w", encoding="utf-8") as file:
             file.write(wanted)
     elif release != table["release"]:
-        print(f"NOTE: docs/kernels.md has the numbers of nvcc {table['release']}; this is {release}")
+        print(f"NOTE: docs/kernels.md has nvcc {table['release']}'s numbers; this is {release}")
     elif doc != wanted:
         return ["docs/kernels.md has another table; resources.py FOLDER --write renews it"]
     return []

@@ -1,6 +1,6 @@
 #!/bin/sh
-# libsot-cuda.so as nvcc's build leaves it: one symbol, no CUDA in libsot, cuBLASLt in the plugin only,
-# installed beside libsot; and what sot says with it on this machine, with a GPU or without.
+# libsot-cuda.so as nvcc's build leaves it: one symbol, no CUDA in libsot, cuBLASLt in the plugin
+# only, installed beside libsot; and what sot says with it on this machine, with a GPU or without.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${SOT_BUILD_DIR:-build}
@@ -42,5 +42,6 @@ fi
 
 cmake --install "$build" --prefix "$work/usr" >/dev/null
 installed=$(find "$work/usr" -name libsot-cuda.so)
-[ -n "$installed" ] && [ -f "$(dirname "$installed")/libsot.so" ] || fail "not installed beside libsot"
+[ -n "$installed" ] && [ -f "$(dirname "$installed")/libsot.so" ] ||
+    fail "not installed beside libsot"
 echo "plugin: exports one symbol, is installed beside libsot"
