@@ -2,13 +2,16 @@
 # Everything that needs a GPU, on a machine with one NVIDIA GPU: builds with CUDA, runs the kernels'
 # and the backend's tests and whole models on the device, the same under compute-sanitizer, then
 # measures and prints what of the goals was reached.
-# Usage: sh tests/gpu.sh [STAGE...]   stages: build tests sanitizer gemm bench pytorch report; default: all
-# Needs: nvcc, cuBLAS, cmake, make or ninja, cmocka, python3; for pytorch also torch and transformers
-#   in SOT_GPU_PYTHON (default: python3).
+# Usage: sh tests/gpu.sh [STAGE...]
+#   stages: build tests sanitizer gemm bench pytorch report; default: all. Each leaves what it found
+#   for report, until the next build.
+# Needs: nvcc, cuBLAS, cmake, make, cmocka, python3; for sanitizer NVIDIA's compute-sanitizer; for
+#   pytorch also torch and transformers in SOT_GPU_PYTHON (default: python3).
 # Environment: SOT_GPU_MODELS (default "7b 13b 33b"; what does not fit into the device is left out),
 #   SOT_GPU_BUILD (default build-gpu), SOT_GPU_OUT (default SOT_GPU_BUILD/results),
 #   SOT_GPU_CMAKE (more arguments for cmake, such as -DSOT_CUBLAS_ROOT=...).
-# Exit code: 0, also with goals missed; 1 a build or test failed; 77 there is no GPU here.
+# Exit code: 0, also with goals missed; 1 a build or test failed; 2 there is no such stage; 77 there
+#   is no GPU here.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -24,7 +27,8 @@ for stage in $stages; do
     case $stage in
     build | tests | sanitizer | gemm | bench | pytorch | report) ;;
     *)
-        echo "gpu.sh: no stage is named '$stage'; there are build, tests, sanitizer, gemm, bench, pytorch and report" >&2
+        echo "gpu.sh: no stage is named '$stage';" \
+            "there are build, tests, sanitizer, gemm, bench, pytorch and report" >&2
         exit 2
         ;;
     esac
@@ -50,7 +54,13 @@ fi
 mkdir -p "$out" || exit 1
 
 # record NAME TOOL RESULT: a line of tests.json in the making
-record() { printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$out/tests.tsv"; }
+record() { printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$out/${2:+sanitizer-}tests.tsv"; }
+
+# Whether there is anything to run. A build that left a program out has failed; none at all here
+# would pass for success.
+has_programs() {
+    [ -x "$build/tests/gpu/gpu_model" ] || fail "$build/tests/gpu has no gpu_model to run for $1"
+}
 
 # run_test NAME TOOL COMMAND...: exit code 77 is a skip, and a skip is said
 run_test() {
@@ -79,6 +89,9 @@ run_test() {
 
 if wants build; then
     say build
+    # What another build came to is not to stand beside this one's commit.
+    rm -f "$out"/facts.json "$out"/*tests.tsv "$out"/tests.json "$out"/gpu.json \
+        "$out"/gemm_rows.jsonl "$out"/bench-*.json "$out"/replays-*.json "$out"/pytorch-*.json
     # shellcheck disable=SC2086
     cmake --preset release -B "$build" -DSOT_CUDA=ON -DSOT_TESTS=ON -DSOT_EXAMPLES=ON \
         ${SOT_GPU_CMAKE:-} >"$out/log-cmake.txt" 2>&1 &&
@@ -90,16 +103,18 @@ if wants build; then
     "$python" tests/bench/gpu_facts.py >"$out/facts.json" || fail "the device's facts"
 fi
 
-if wants tests || wants sanitizer; then
+if wants tests; then
+    say tests
+    has_programs tests
     : >"$out/tests.tsv"
     for program in "$build"/tests/gpu/test_* "$build"/tests/gpu/gpu_model; do
-        [ -x "$program" ] || continue
-        name=$(basename "$program")
-        wants tests && run_test "$name" "" "$program"
+        [ ! -x "$program" ] || run_test "$(basename "$program")" "" "$program"
     done
 fi
 if wants sanitizer; then
     say "compute-sanitizer: minutes each"
+    has_programs sanitizer
+    : >"$out/sanitizer-tests.tsv"
     sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
     for program in "$build"/tests/gpu/test_* "$build"/tests/gpu/gpu_model; do
         [ -x "$program" ] || continue
@@ -141,8 +156,9 @@ for model in $models; do
     fi
     if wants bench; then
         say "sot-bench $model"
-        "$build/examples/sot-bench" --device cuda -m "random:$model" --cases prefill,decode,attention \
-            --json "$out/bench-$model.json" >"$out/bench-$model.txt" || fail "sot-bench $model"
+        "$build/examples/sot-bench" --device cuda -m "random:$model" \
+            --cases prefill,decode,attention --json "$out/bench-$model.json" \
+            >"$out/bench-$model.txt" || fail "sot-bench $model"
         "$python" tests/bench/gpu_replays.py --build "$build" --model "random:$model" \
             --json "$out/replays-$model.json" || fail "the replay of $model"
     fi
@@ -160,8 +176,11 @@ done
 if wants report; then
     "$python" - "$out" <<'END' || fail "tests.json"
 import json, os, sys
-path = os.path.join(sys.argv[1], "tests.tsv")
-rows = [line.rstrip("\n").split("\t") for line in open(path)] if os.path.exists(path) else []
+rows = []
+for name in ("tests.tsv", "sanitizer-tests.tsv"):
+    path = os.path.join(sys.argv[1], name)
+    if os.path.exists(path):
+        rows += [line.rstrip("\n").split("\t") for line in open(path)]
 with open(os.path.join(sys.argv[1], "tests.json"), "w") as file:
     json.dump([dict(zip(("name", "tool", "result"), row)) for row in rows], file, indent=1)
 END

@@ -4,8 +4,8 @@ one run; writes one JSON. Weights are random FP16 ones: times do not depend on t
 
 Configurations: Hugging Face Transformers as it comes (eager); a plain PyTorch LLaMA with a static
 cache (torch_llama.py) eager, as one CUDA graph, and under torch.compile. Decoding at batch 1 to 16
-behind 512 tokens, a prompt of 512, and one SoT answer the way the reference implementation makes it:
-Transformers, one batch of full prompts padded on the left, nothing shared, every row until the
+behind 512 tokens, a prompt of 512, and one SoT answer the way the reference implementation makes
+it: Transformers, one batch of full prompts padded on the left, nothing shared, every row until the
 longest is done. libsot is measured by sot-bench before PyTorch and after; the slower turn counts.
 
 --device cpu --model tiny is a rehearsal without a GPU: PyTorch's part only, no graphs."""

@@ -4,8 +4,8 @@ each is computed; measures nothing, so stored results can be summed up again:
 
     gpu_report.py FOLDER [--json FILE]
 
-FOLDER holds, as far as they were measured, facts.json, tests.json, gemm_rows.jsonl, bench-MODEL.json
-(sot-bench), replays-MODEL.json (a list of its replays) and pytorch-MODEL.json. What is not there is
+FOLDER holds, as far as they were measured, facts.json, tests.json, gemm_rows.jsonl,
+bench-MODEL.json (sot-bench), replays-MODEL.json (a list of its replays) and pytorch-MODEL.json. What is not there is
 unmeasured, and said to be. Exit code: 0, also with goals missed; 1 if a test failed."""
 import argparse
 import json
@@ -184,6 +184,21 @@ def tests_table(result):
     return "\n".join(lines)
 
 
+def gaps_lines(result):
+    """What the table does not show: a figure that could not be had, and why. Without the best of
+    PyTorch's configurations the comparison with the others flatters."""
+    lines = []
+    for model in MODELS:
+        compared = result["models"][model]["pytorch"] or {}
+        lines += [f"NOT MEASURED: {model}, {kind}, {one['configuration']}, batch {one['batch']}: "
+                  f"{one.get('error', 'no figure')}" for kind in ("decode", "prefill")
+                  for one in compared.get(kind, []) if one["tokens_per_s"] is None]
+    skipped = [one["name"] for one in result["tests"] if one["result"] == "skipped"]
+    if skipped:
+        lines.append(f"SKIPPED: {len(skipped)} of {len(result['tests'])} tests")
+    return "\n".join(lines)
+
+
 def facts_lines(result):
     facts = result["facts"]
     if not facts:
@@ -203,7 +218,8 @@ def main():
             json.dump(result, file, indent=1, ensure_ascii=False)
             file.write("\n")
     failed = [one for one in result["tests"] if one["result"] == "failed"]
-    print("\n\n".join((facts_lines(result), tests_table(result), goals_table(result))))
+    parts = (facts_lines(result), tests_table(result), goals_table(result), gaps_lines(result))
+    print("\n\n".join(part for part in parts if part))
     if failed:
         sys.exit(1)
 

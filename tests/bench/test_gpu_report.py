@@ -1,5 +1,5 @@
-"""The parts of tests/gpu.sh that need no GPU: the goals from stored results, what it says where there
-is no device, how it counts tests, and sot-bench's figures beside PyTorch's."""
+"""The parts of tests/gpu.sh that need no GPU: the goals from stored results, what it says where
+there is no device, how it counts tests, and sot-bench's figures beside PyTorch's."""
 import json
 import os
 import subprocess
@@ -96,6 +96,15 @@ class Report(unittest.TestCase):
         self.assertTrue(row["memory"].endswith("| reached where measured |"))
         self.assertTrue(row["pytorch_8"].endswith("| unmeasured |"))
 
+    def test_gaps_are_named(self):
+        files = fixture()
+        files["pytorch-7b.json"]["decode"][4]["error"] = "OutOfMemoryError: none left"
+        files["tests.json"].append({"name": "gpu_model", "tool": "", "result": "skipped"})
+        self.assertEqual(gpu_report.gaps_lines(gpu_report.gather(self.write(files))).splitlines(), [
+            "NOT MEASURED: 7b, decode, b, batch 1: no figure",
+            "NOT MEASURED: 7b, decode, a, batch 8: OutOfMemoryError: none left",
+            "SKIPPED: 1 of 2 tests"])
+
     def test_program_fails_if_a_test_failed(self):
         files = fixture()
         for result, code in (("passed", 0), ("failed", 1)):
@@ -155,12 +164,22 @@ class Script(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("SKIPPED  gpu_model : SKIPPED: no device", done.stdout)
         self.assertEqual(done.stdout.count("| test_good |"), 5)
+        done = self.run_script("tests", "report")  # what was found under the sanitizer is kept
+        self.assertEqual(done.stdout.count("| test_good |"), 5)
         self.program(self.programs, "test_bad", "echo it broke; exit 1")
         done = self.run_script("tests", "report")
         self.assertEqual(done.returncode, 1)
         self.assertIn("FAILED: test_bad", done.stderr)
         self.assertIn("it broke", done.stdout)
         self.assertIn("| test_bad |  | failed |", done.stdout)
+
+    def test_nothing_to_run_is_a_failure(self):
+        self.program(self.tools, "nvidia-smi", "echo 'GPU 0: pretended'")
+        self.program(self.tools, "nvcc", "exit 0")
+        for stage in ("tests", "sanitizer"):
+            done = self.run_script(stage)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("has no gpu_model", done.stderr)
 
 
 class Replays(unittest.TestCase):

@@ -1,6 +1,6 @@
-"""A LLaMA in plain PyTorch with a static key/value cache, made to be captured: what a decode step of
-PyTorch can be at its best. Takes over the weights of a Transformers model; compare_pytorch.py checks
-that both compute the same function, and times them."""
+"""A LLaMA in plain PyTorch with a static key/value cache, made to be captured: what a decode step
+of PyTorch can be at its best. Takes over the weights of a Transformers model; compare_pytorch.py
+checks that both compute the same function, and times them."""
 import torch
 from torch.nn import functional
 
@@ -47,7 +47,8 @@ class StaticLlama(torch.nn.Module):
 
     def norm(self, x, weight):
         wide = x.float()
-        return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype) * weight
+        rate = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (wide * rate).to(x.dtype) * weight
 
     @staticmethod
     def rotate(x, cosine, sine):
@@ -70,7 +71,7 @@ class StaticLlama(torch.nn.Module):
         return functional.linear(found.transpose(1, 2).reshape(batch, n_rows, -1), layer["o"])
 
     def forward(self, tokens, positions):
-        """tokens (batch, n_rows) at positions (n_rows): logits behind the last, (batch, n_vocab)."""
+        """tokens (batch, n_rows) at positions (n_rows): logits of the last, (batch, n_vocab)."""
         x = functional.embedding(tokens, self.embedding)
         for layer, cache in zip(self.layers, self.cache):
             x = x + self.attend(layer, cache, self.norm(x, layer["attention_norm"]), positions)
