@@ -155,8 +155,12 @@ static void find_algorithms(struct blas *blas, const struct bench_product *produ
         blas->handle, blas->description, blas->weights, blas->input, blas->output, blas->output,
         preference, ALGORITHMS, blas->found, &blas->n_found);
     blas->output_type = type == CUDA_R_16F ? "fp16" : "fp32";
-    if (status != CUBLAS_STATUS_SUCCESS) {
-        blas->n_found = 0;
+    int n_offered = status == CUBLAS_STATUS_SUCCESS ? blas->n_found : 0;
+    blas->n_found = 0;
+    for (int i = 0; i < n_offered; i++) {
+        if (blas->found[i].state == CUBLAS_STATUS_SUCCESS) {
+            blas->found[blas->n_found++] = blas->found[i];
+        }
     }
     (void)cublasLtMatmulPreferenceDestroy(preference);
 }
@@ -294,7 +298,7 @@ static int parse(struct options *options, int argc, char **argv)
     for (uint32_t i = 0; i < SOTI_CUDA_GROUP_ROWS; i++) {
         options->rows[i] = i + 1;
     }
-    for (int i = 1; i + 1 < argc + argc % 2; i += 2) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         int is_good = strcmp(argv[i], "--shape") == 0  ? parse_shape(options, value)
                       : strcmp(argv[i], "--rows") == 0 ? parse_rows(options, value)

@@ -329,6 +329,8 @@ static int break_device(void)
     void *context = NULL;
     void *module = NULL;
     void *function = NULL;
+    const char *number = strchr(device_name, ':');
+    int ordinal = number ? (int)strtol(number + 1, NULL, 10) : 0;
     int device = 0;
     if (!driver) {
         return 0;
@@ -351,8 +353,9 @@ static int break_device(void)
     *(void **)&cu.launch = dlsym(driver, "cuLaunchKernel");
     *(void **)&cu.wait = dlsym(driver, "cuCtxSynchronize");
     return cu.get && cu.retain && cu.set && cu.load && cu.find && cu.launch && cu.wait &&
-           cu.get(&device, 0) == 0 && cu.retain(&context, device) == 0 && cu.set(context) == 0 &&
-           cu.load(&module, trap) == 0 && cu.find(&function, module, "break_it") == 0 &&
+           cu.get(&device, ordinal) == 0 && cu.retain(&context, device) == 0 &&
+           cu.set(context) == 0 && cu.load(&module, trap) == 0 &&
+           cu.find(&function, module, "break_it") == 0 &&
            cu.launch(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) == 0 && cu.wait() != 0;
 }
 
