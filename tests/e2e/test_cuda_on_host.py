@@ -1,5 +1,6 @@
-"""The sot program on a CUDA device that is none: libsot-cuda.so made of the same sources, its kernels
-and CUDA's API run by tests/cuda_on_host/. Whole answers of the demo model, against the CPU's."""
+"""The sot program on a CUDA device that is none: libsot-cuda.so made of the same sources, its
+kernels and CUDA's API run by tests/cuda_on_host/. Whole answers of the demo model, against the
+CPU's."""
 import json
 import os
 import sys
@@ -35,13 +36,14 @@ def needs_plugin(test):
 @needs_plugin
 class CudaOnHost(unittest.TestCase):
     def answer(self, done):
-        """What a JSON answer says, without what only time decides."""
+        """What a JSON answer says, without what time decides, and without the number of steps: a
+        CUDA device takes more rows of prompts at once, so that points begin sooner."""
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn(b"cuda_on_host", done.stderr)
         answer = json.loads(done.stdout)
         stats = answer.pop("stats")
         tokens = {stage: {name: stats[stage][name] for name in
-                          ("prefill_tokens", "decode_tokens", "decode_steps", "max_rows")}
+                          ("prefill_tokens", "decode_tokens", "max_rows")}
                   for stage in ("normal", "skeleton", "expand")}
         return answer, tokens
 
