@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "sot/status.h"
+
 enum {
     SOTI_ROPE_INTERLEAVED = 0, /* pairs (2i, 2i+1): GGUF */
     SOTI_ROPE_HALF_SPLIT = 1   /* pairs (i, i + d_head/2): Hugging Face */
@@ -22,5 +24,9 @@ typedef struct soti_shape {
     float rope_scale; /* linear scaling: positions are divided by it; 1: none */
     float norm_eps;
 } soti_shape;
+
+/* Whether a backend can be asked to take it at all. Returns UNSUPPORTED: a dimension is 0, heads
+ * cannot share the key/value heads evenly, or d_head is odd. */
+sot_status soti_shape_check_usable(const soti_shape *shape);
 
 #endif

@@ -29,26 +29,6 @@ static void device_close(soti_device *device)
     soti_free(device);
 }
 
-static sot_status check_shape(const soti_shape *shape)
-{
-    if (shape->n_layer == 0 || shape->n_head == 0 || shape->d_model == 0 || shape->d_ff == 0 ||
-        shape->n_vocab == 0) {
-        return soti_fail(
-            SOT_ERR_UNSUPPORTED,
-            "a model of %u layers, %u heads, d_model %u, d_ff %u and %u tokens is empty",
-            shape->n_layer, shape->n_head, shape->d_model, shape->d_ff, shape->n_vocab);
-    }
-    if (shape->n_kv == 0 || shape->n_head % shape->n_kv != 0) {
-        return soti_fail(SOT_ERR_UNSUPPORTED, "%u heads cannot share %u key/value heads evenly",
-                         shape->n_head, shape->n_kv);
-    }
-    if (shape->d_head == 0 || shape->d_head % 2 != 0) {
-        return soti_fail(SOT_ERR_UNSUPPORTED, "heads of %u dimensions cannot be turned in pairs",
-                         shape->d_head);
-    }
-    return SOT_OK;
-}
-
 static sot_status weights_create(soti_device *device, const soti_shape *shape,
                                  const soti_weights *weights, sot_progress_fn progress, void *user,
                                  soti_device_weights **out)
@@ -57,7 +37,7 @@ static sot_status weights_create(soti_device *device, const soti_shape *shape,
     (void)progress; /* nothing is moved, so there is no progress to report */
     (void)user;
     *out = NULL;
-    RETURN_IF_ERROR(check_shape(shape));
+    RETURN_IF_ERROR(soti_shape_check_usable(shape));
     soti_device_weights *created = soti_alloc(1, sizeof *created);
     if (created == NULL) {
         return SOT_ERR_MEMORY;
