@@ -142,6 +142,19 @@ static sot_status check_row(const soti_cuda_limits *limits, const soti_rows *row
     return SOT_OK;
 }
 
+/* Segments beyond a row's own would be written behind its part of the workspace. */
+static sot_status check_shared(const soti_rows *rows, uint32_t i_group)
+{
+    const soti_row_group *group = &rows->groups[i_group];
+    for (uint32_t i = group->first_row; i < group->first_row + group->n_rows; i++) {
+        if (group->n_shared_pages > rows->positions[i] / SOTI_PAGE_TOKENS) {
+            return soti_fail(SOT_ERR_DEVICE, "group %u shares %u pages, which row %u is not behind",
+                             i_group, group->n_shared_pages, i);
+        }
+    }
+    return SOT_OK;
+}
+
 static sot_status check_groups(const soti_rows *rows)
 {
     uint32_t n_covered = 0;
@@ -151,6 +164,7 @@ static sot_status check_groups(const soti_rows *rows)
             return soti_fail(SOT_ERR_DEVICE, "group %u has %u rows from %u on, behind %u of %u", i,
                              group->n_rows, group->first_row, n_covered, rows->n_rows);
         }
+        RETURN_IF_ERROR(check_shared(rows, i));
         n_covered += group->n_rows;
     }
     if (n_covered != rows->n_rows) {

@@ -183,6 +183,19 @@ static void step_whose_groups_do_not_cover_it_is_refused(void **state)
     check_refused(all, "group 1 has 2 rows");
 }
 
+static void step_whose_group_shares_more_than_a_row_has_behind_it_is_refused(void **state)
+{
+    bench *all = *state;
+    soti_cuda_counts counts;
+    all->groups[0].n_shared_pages = 1;
+    check_refused(all, "group 0 shares 1 pages, which row 0 is not behind");
+    all->positions[0] = 16;
+    all->positions[1] = 17;
+    assert_int_equal(fill(all, &counts), SOT_OK);
+    all->groups[1].n_shared_pages = 1;
+    check_refused(all, "group 1 shares 1 pages, which row 3 is not behind");
+}
+
 /* Items could outgrow the space that is kept for them otherwise. */
 static void step_of_one_sequence_with_many_generated_rows_is_refused(void **state)
 {
@@ -220,6 +233,8 @@ int main(void)
         cmocka_unit_test_setup(step_over_the_limits_is_refused, bench_open),
         cmocka_unit_test_setup(step_with_a_wrong_index_is_refused, bench_open),
         cmocka_unit_test_setup(step_whose_groups_do_not_cover_it_is_refused, bench_open),
+        cmocka_unit_test_setup(step_whose_group_shares_more_than_a_row_has_behind_it_is_refused,
+                               bench_open),
         cmocka_unit_test_setup(step_of_one_sequence_with_many_generated_rows_is_refused,
                                bench_open),
         cmocka_unit_test(limits_of_absurd_contexts_are_refused),
