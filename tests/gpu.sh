@@ -21,6 +21,7 @@ python=${SOT_GPU_PYTHON:-python3}
 models=${SOT_GPU_MODELS:-7b 13b 33b}
 stages=${*:-build tests sanitizer gemm bench pytorch report}
 sanitizers="memcheck racecheck initcheck synccheck"
+seconds=1800 # that a test may take; under racecheck some take minutes
 failures=0
 
 for stage in $stages; do
@@ -62,13 +63,14 @@ has_programs() {
     [ -x "$build/tests/gpu/gpu_model" ] || fail "$build/tests/gpu has no gpu_model to run for $1"
 }
 
-# run_test NAME TOOL COMMAND...: exit code 77 is a skip, and a skip is said
+# run_test NAME TOOL COMMAND...: exit code 77 is a skip, and a skip is said. A kernel that waits for
+# ever is a failure, too.
 run_test() {
     name=$1
     tool=$2
     shift 2
     log=$out/log-$name${tool:+-$tool}.txt
-    "$@" >"$log" 2>&1
+    timeout --kill-after=60 "$seconds" "$@" >"$log" 2>&1
     case $? in
     0)
         record "$name" "$tool" passed
