@@ -155,6 +155,12 @@ sot_status soti_cuda_read_logits(soti_context *context, uint32_t i_logit, float 
 /* Queues the copy of the first bytes of the step's block. */
 sot_status soti_cuda_copy_step(soti_context *context, uint32_t n_sequences);
 
+/* Column tiles that so many rows take. */
+static inline uint32_t soti_cuda_columns_of(uint32_t n_rows)
+{
+    return n_rows / SOTI_CUDA_COLUMN_ROWS + (n_rows % SOTI_CUDA_COLUMN_ROWS != 0);
+}
+
 /* One layer's keys and values. */
 static inline soti_cuda_pages soti_cuda_layer_pages(const soti_context *context, uint32_t i_layer)
 {

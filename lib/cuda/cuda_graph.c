@@ -13,18 +13,13 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static uint32_t columns_of(uint32_t n_rows)
-{
-    return n_rows / SOTI_CUDA_COLUMN_ROWS + (n_rows % SOTI_CUDA_COLUMN_ROWS != 0);
-}
-
 static soti_cuda_rows_plan plan_of(const soti_context *context, uint32_t n_columns)
 {
     uint32_t n_rows = n_columns * SOTI_CUDA_COLUMN_ROWS;
-    return (soti_cuda_rows_plan){.n_rows = least(n_rows, context->limits.n_generated),
-                                 .n_columns = n_columns,
-                                 .n_logit_columns =
-                                     least(n_columns, columns_of(context->limits.n_logits))};
+    return (soti_cuda_rows_plan){
+        .n_rows = least(n_rows, context->limits.n_generated),
+        .n_columns = n_columns,
+        .n_logit_columns = least(n_columns, soti_cuda_columns_of(context->limits.n_logits))};
 }
 
 static sot_status record(soti_context *context, uint32_t n_columns)
@@ -74,7 +69,7 @@ sot_status soti_cuda_graphs_create(soti_context *context)
     if (n_rows == 0 || context->limits.n_logits == 0) {
         return SOT_OK;
     }
-    context->n_graphs = columns_of(n_rows);
+    context->n_graphs = soti_cuda_columns_of(n_rows);
     for (uint32_t n = 1; n <= context->n_graphs; n++) {
         RETURN_IF_ERROR(create_graph(context, n));
     }
@@ -95,8 +90,8 @@ void soti_cuda_graphs_free(soti_context *context)
 /* The tiles that the current batch needs, of rows or of rows of logits. */
 static uint32_t columns_needed(const soti_context *context)
 {
-    uint32_t n_rows = columns_of(context->step.n_rows);
-    uint32_t n_logits = columns_of(context->step.n_logits);
+    uint32_t n_rows = soti_cuda_columns_of(context->step.n_rows);
+    uint32_t n_logits = soti_cuda_columns_of(context->step.n_logits);
     return n_rows > n_logits ? n_rows : n_logits;
 }
 

@@ -56,18 +56,14 @@ sot_status soti_cuda_batch_begin(soti_context *context, const soti_rows *rows)
                            "cudaEventRecord behind a step's copy");
 }
 
-static uint32_t columns_of(uint32_t n_rows)
-{
-    return (n_rows + SOTI_CUDA_COLUMN_ROWS - 1) / SOTI_CUDA_COLUMN_ROWS;
-}
-
 static soti_cuda_rows_plan plan_of(const soti_context *context)
 {
     const soti_cuda_counts *step = &context->step;
     return (soti_cuda_rows_plan){.first_row = step->n_prompt_rows,
                                  .n_rows = step->n_rows,
-                                 .n_columns = columns_of(step->n_rows - step->n_prompt_rows),
-                                 .n_logit_columns = columns_of(step->n_logits)};
+                                 .n_columns =
+                                     soti_cuda_columns_of(step->n_rows - step->n_prompt_rows),
+                                 .n_logit_columns = soti_cuda_columns_of(step->n_logits)};
 }
 
 static int has_prompt(const soti_context *context)
