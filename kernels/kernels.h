@@ -3,13 +3,18 @@
  * and returns what CUDA said about queueing it. The kernels' own comments say what they cost.
  *
  *   CU-1  A row's results depend on its own sequence only, bit for bit: the cut of a product or of
- * a context into parts is fixed by shapes, positions and the device, never by the number of rows,
- * and parts are added up in a fixed order. CU-2  Numbers that change from step to step are read
- * from device memory (soti_cuda_rows), and grids are fixed by the context, so that a step can be
- * replayed as one graph. CU-3  overlap = 1 lets a kernel start before the one in front of it has
- * ended; every block of every kernel then waits before it reads what others wrote, or ends.
- * soti_cuda_rows is copied, which nothing overlaps, and may be read before. CU-4  Workspace counters
- * are zero between launches; the kernel that used them leaves them so. */
+ *         a context into parts is fixed by shapes, positions and the device, never by the number
+ *         of rows, and parts are added up in a fixed order.
+ *
+ *   CU-2  Numbers that change from step to step are read from device memory (soti_cuda_rows), and
+ *         grids are fixed by the context, so that a step can be replayed as one graph.
+ *
+ *   CU-3  overlap = 1 lets a kernel start before the one in front of it has ended; every block of
+ *         every kernel then waits before it reads what others wrote, or ends. soti_cuda_rows is
+ *         copied, which nothing overlaps, and may be read before.
+ *
+ *   CU-4  Workspace counters are zero between launches; the kernel that used them leaves them so.
+ */
 #ifndef SOTI_KERNELS_KERNELS_H
 #define SOTI_KERNELS_KERNELS_H
 
