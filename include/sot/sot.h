@@ -32,16 +32,10 @@
 #endif
 
 #ifdef __cplusplus
-#define SOT_STRUCT_INIT(type)                                                                      \
-    {                                                                                              \
-        sizeof(type)                                                                               \
-    }
+#define SOT_STRUCT_INIT(type) {sizeof(type)}
 extern "C" {
 #else
-#define SOT_STRUCT_INIT(type)                                                                      \
-    {                                                                                              \
-        .struct_size = (uint32_t)sizeof(type)                                                      \
-    }
+#define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
 #endif
 
 #define SOT_VERSION_MAJOR 0
@@ -66,10 +60,10 @@ typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 
 typedef struct sot_model_params {
     uint32_t struct_size;
-    uint32_t flags;     /* none defined yet; 0 */
-    const char *device; /* "cpu", "cuda:N", "cuda" ("cuda:0"), or "auto" (default): the first
-                           CUDA device that takes the weights, otherwise the CPU and a line in
-                           the log that says why */
+    uint32_t flags;        /* none defined yet; 0 */
+    const char *device;    /* "cpu", "cuda:N", "cuda" ("cuda:0"), or "auto" (default): the first
+                              CUDA device that takes the weights, otherwise the CPU and a line in
+                              the log that says why */
     sot_progress_fn progress;
     void *progress_user;
     sot_log_fn log;
@@ -96,16 +90,16 @@ SOT_API void sot_model_free(sot_model *model);
 typedef struct sot_model_info {
     uint32_t struct_size;
     uint32_t n_layer, n_head, n_kv, d_head, d_model, d_ff, n_vocab;
-    uint32_t n_ctx_train;   /* context the model was trained with, tokens; 0: not stated */
-    int32_t bos_id, eos_id; /* -1: none */
+    uint32_t n_ctx_train;      /* context the model was trained with, tokens; 0: not stated */
+    int32_t bos_id, eos_id;    /* -1: none */
     uint64_t n_parameters;
-    uint64_t weight_bytes;    /* bytes one decode step reads */
-    uint64_t converted_bytes; /* weights that were copied because the file's type is not FP16 */
+    uint64_t weight_bytes;     /* bytes one decode step reads */
+    uint64_t converted_bytes;  /* weights that were copied because the file's type is not FP16 */
     float rope_theta, rope_scale, norm_eps;
-    uint32_t has_tokenizer;   /* 1 or 0 */
-    const char *name;         /* as the file states it, "" if it does not */
-    const char *device;       /* "cpu" or "cuda:N" */
-    const char *conversation; /* conversation template detected, "none" if there is no sign */
+    uint32_t has_tokenizer;    /* 1 or 0 */
+    const char *name;          /* as the file states it, "" if it does not */
+    const char *device;        /* "cpu" or "cuda:N" */
+    const char *conversation;  /* conversation template detected, "none" if there is no sign */
 } sot_model_info;
 #define SOT_MODEL_INFO_INIT SOT_STRUCT_INIT(sot_model_info)
 SOT_API void sot_model_info_init(sot_model_info *info);
@@ -129,21 +123,21 @@ SOT_API sot_status sot_model_save(const sot_model *model, const char *path,
 
 typedef struct sot_session_params {
     uint32_t struct_size;
-    uint32_t n_threads;   /* threads that compute, the calling one among them; default: one per CPU
-                             this process may run on; at most 256 */
-    uint32_t n_ctx;       /* tokens a sequence can hold; default: n_ctx_train (2048 where it is not
-                             stated), at most 4096 */
-    uint32_t max_batch;   /* sequences decoded together; default 16, at most 4096 */
-    uint32_t kv_tokens;   /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
-    uint32_t chunk_rows;  /* rows of one pass, at least max_batch; default 128, on a CUDA device
-                             512, or max_batch */
-    const char *isa;      /* instruction set of the CPU: NULL or "auto", "amx", "avx512", "avx2",
-                             "neon", "portable"; on a machine with AMX "auto" and "amx" ask Linux
-                             for its tiles, for the whole process: alternate signal stacks then
-                             need room for 8 KiB more */
+    uint32_t n_threads;  /* threads that compute, the calling one among them; default: one per CPU
+                            this process may run on; at most 256 */
+    uint32_t n_ctx;      /* tokens a sequence can hold; default: n_ctx_train (2048 where it is not
+                            stated), at most 4096 */
+    uint32_t max_batch;  /* sequences decoded together; default 16, at most 4096 */
+    uint32_t kv_tokens;  /* tokens the page pool holds; default n_ctx + 256 * max_batch + 1024 */
+    uint32_t chunk_rows; /* rows of one pass, at least max_batch; default 128, on a CUDA device
+                            512, or max_batch */
+    const char *isa;     /* instruction set of the CPU: NULL or "auto", "amx", "avx512", "avx2",
+                            "neon", "portable"; on a machine with AMX "auto" and "amx" ask Linux
+                            for its tiles, for the whole process: alternate signal stacks then
+                            need room for 8 KiB more */
     uint32_t pin_threads; /* 1: thread i > 0 stays on the i-th CPU (from 0) this process may run on,
                              the calling thread is left alone; default: no thread is pinned */
-    uint32_t flags;       /* none defined yet; 0 */
+    uint32_t flags;      /* none defined yet; 0 */
 } sot_session_params;
 #define SOT_SESSION_PARAMS_INIT SOT_STRUCT_INIT(sot_session_params)
 SOT_API void sot_session_params_init(sot_session_params *params);
@@ -157,7 +151,7 @@ SOT_API sot_status sot_session_create(sot_model *model, const sot_session_params
 /* What a session came to. */
 typedef struct sot_session_info {
     uint32_t struct_size;
-    uint32_t n_threads;                               /* 0: the device has none */
+    uint32_t n_threads;     /* 0: the device has none */
     uint32_t n_ctx, max_batch, kv_tokens, chunk_rows; /* as they were chosen */
     const char *isa;        /* the instruction set in use; "" on a device that has none */
     uint64_t session_bytes; /* memory reserved */
@@ -190,11 +184,11 @@ enum {
 
 /* Why a text ended. */
 enum {
-    SOT_FINISH_NONE = 0,     /* still growing, or there is no such text */
-    SOT_FINISH_STOP = 1,     /* end-of-sequence, a stop id or a stop string */
-    SOT_FINISH_LENGTH = 2,   /* the token limit */
-    SOT_FINISH_CONTEXT = 3,  /* the context or page pool was full */
-    SOT_FINISH_CANCELLED = 4 /* cancelled, or stopped by the event callback */
+    SOT_FINISH_NONE = 0,      /* still growing, or there is no such text */
+    SOT_FINISH_STOP = 1,      /* end-of-sequence, a stop id or a stop string */
+    SOT_FINISH_LENGTH = 2,    /* the token limit */
+    SOT_FINISH_CONTEXT = 3,   /* the context or page pool was full */
+    SOT_FINISH_CANCELLED = 4  /* cancelled, or stopped by the event callback */
 };
 
 /* The parts of one answer's making. */
@@ -215,14 +209,14 @@ enum {
 
 typedef struct sot_event {
     uint32_t struct_size;
-    uint32_t type;    /* SOT_EVENT_* */
-    uint32_t stage;   /* SOT_STAGE_* */
-    uint32_t i_point; /* 0-based, in skeleton order */
-    const char *text; /* UTF-8, never part of a character; valid during the call only */
-    size_t text_size; /* bytes; text is also NUL-terminated */
-    uint32_t finish;  /* SOT_FINISH_* */
+    uint32_t type;         /* SOT_EVENT_* */
+    uint32_t stage;        /* SOT_STAGE_* */
+    uint32_t i_point;      /* 0-based, in skeleton order */
+    const char *text;      /* UTF-8, never part of a character; valid during the call only */
+    size_t text_size;      /* bytes; text is also NUL-terminated */
+    uint32_t finish;       /* SOT_FINISH_* */
     uint32_t n_done, n_total;
-    const char *index; /* SOT_EVENT_POINT: "3", as sot_points_index; otherwise NULL */
+    const char *index;     /* SOT_EVENT_POINT: "3", as sot_points_index; otherwise NULL */
 } sot_event;
 
 /* Called from the thread that runs the call; it may call sot_session_cancel, and what else it calls
@@ -246,8 +240,8 @@ typedef struct sot_conversation {
     const char *assistant_end; /* "</s>" */
     const char *system_tag;
     const char *system_end;
-    const char *stop;       /* a stop string or a control piece that ends the turn, or NULL */
-    const char *answer_gap; /* " " */
+    const char *stop;          /* a stop string or a control piece that ends the turn, or NULL */
+    const char *answer_gap;    /* " " */
 } sot_conversation;
 #define SOT_CONVERSATION_INIT SOT_STRUCT_INIT(sot_conversation)
 SOT_API void sot_conversation_init(sot_conversation *conversation);
@@ -271,32 +265,32 @@ enum { SOT_GENERATE_IGNORE_STOPS = 1 };
 
 typedef struct sot_generate_params {
     uint32_t struct_size;
-    uint32_t mode;                /* SOT_MODE_* (sot_generate only) */
-    float temperature;            /* 0 (default): greedy */
-    float top_p;                  /* keep the smallest set of this probability; 0, 1: all */
-    float repetition_penalty;     /* over the text generated so far; 0, 1: none */
-    uint32_t top_k;               /* keep the k likeliest; 0: all */
-    uint64_t seed;                /* of the random streams, one stream per sequence */
-    uint32_t max_tokens;          /* normal answer; default 1024 */
-    uint32_t max_skeleton_tokens; /* default 512 */
-    uint32_t max_point_tokens;    /* each expansion; default 256 */
-    uint32_t max_points;          /* cap on the points parsed from a skeleton; default 64 */
-    const int32_t *stop_ids;      /* (n_stop_ids) tokens that end a text, besides EOS */
+    uint32_t mode;                  /* SOT_MODE_* (sot_generate only) */
+    float temperature;              /* 0 (default): greedy */
+    float top_p;                    /* keep the smallest set of this probability; 0, 1: all */
+    float repetition_penalty;       /* over the text generated so far; 0, 1: none */
+    uint32_t top_k;                 /* keep the k likeliest; 0: all */
+    uint64_t seed;                  /* of the random streams, one stream per sequence */
+    uint32_t max_tokens;            /* normal answer; default 1024 */
+    uint32_t max_skeleton_tokens;   /* default 512 */
+    uint32_t max_point_tokens;      /* each expansion; default 256 */
+    uint32_t max_points;            /* cap on the points parsed from a skeleton; default 64 */
+    const int32_t *stop_ids;        /* (n_stop_ids) tokens that end a text, besides EOS */
     size_t n_stop_ids;
     const char *const *stop_strings; /* (n_stop_strings) texts that end a text and are cut off */
     size_t n_stop_strings;
     sot_event_fn on_event;
     void *event_user;
-    const char *conversation;                    /* "vicuna", "llama2-chat", "ultralm", "openchat",
-                                                    "stablevicuna", "none"; default: the model's */
+    const char *conversation;       /* "vicuna", "llama2-chat", "ultralm", "openchat",
+                                       "stablevicuna", "none"; default: the model's */
     const sot_conversation *custom_conversation; /* goes before conversation */
-    const char *system_message;                  /* default: none, for LLaMA-2-chat too */
+    const char *system_message;     /* default: none, for LLaMA-2-chat too */
     const sot_prompts *prompts;
-    const char *const *history;   /* (n_history) earlier rounds: question, answer, question … */
-    size_t n_history;             /* even */
-    uint32_t flags;               /* SOT_GENERATE_* */
-    const uint32_t *point_limits; /* (n_point_limits) max_point_tokens of each point, in skeleton
-                                     order; 0 or no entry: max_point_tokens */
+    const char *const *history;     /* (n_history) earlier rounds: question, answer, question … */
+    size_t n_history;               /* even */
+    uint32_t flags;                 /* SOT_GENERATE_* */
+    const uint32_t *point_limits;   /* (n_point_limits) max_point_tokens of each point, in skeleton
+                                       order; 0 or no entry: max_point_tokens */
     size_t n_point_limits;
 } sot_generate_params;
 #define SOT_GENERATE_PARAMS_INIT SOT_STRUCT_INIT(sot_generate_params)
@@ -329,7 +323,7 @@ SOT_API size_t sot_answer_point_count(const sot_answer *answer);
 /* Point i's expansion as generated, not trimmed; NULL when i is out of range. Borrowed. Its tokens
  * are all that were picked for it, the one that stopped it included. Since 0.1. */
 SOT_API const char *sot_answer_point(const sot_answer *answer, size_t i);
-SOT_API size_t sot_answer_point_size(const sot_answer *answer, size_t i);     /* bytes */
+SOT_API size_t sot_answer_point_size(const sot_answer *answer, size_t i); /* bytes */
 SOT_API uint32_t sot_answer_point_finish(const sot_answer *answer, size_t i); /* SOT_FINISH_* */
 SOT_API uint32_t sot_answer_point_tokens(const sot_answer *answer, size_t i);
 
@@ -339,9 +333,9 @@ SOT_API uint32_t sot_answer_finish(const sot_answer *answer);
 
 typedef struct sot_stats {
     uint32_t struct_size;
-    uint32_t mode;             /* SOT_MODE_* that made the answer */
-    uint32_t n_points;         /* points expanded */
-    uint32_t n_points_dropped; /* points over the cap */
+    uint32_t mode;              /* SOT_MODE_* that made the answer */
+    uint32_t n_points;          /* points expanded */
+    uint32_t n_points_dropped;  /* points over the cap */
     /* Per stage, index 0 normal, 1 skeleton, 2 expand. Times in ns of the steady clock; a pass that
      * prefills and decodes is split by its rows. */
     uint64_t prefill_ns[3], decode_ns[3];
@@ -353,8 +347,8 @@ typedef struct sot_stats {
     uint32_t max_rows[3];       /* most rows that decoded in one pass */
     uint32_t longest_expansion; /* tokens */
     uint64_t total_ns;
-    uint64_t peak_page_tokens; /* most tokens' worth of pages in use at once, kept ones too */
-    uint64_t session_bytes;    /* memory that the session has reserved */
+    uint64_t peak_page_tokens;  /* most tokens' worth of pages in use at once, kept ones too */
+    uint64_t session_bytes;     /* memory that the session has reserved */
 } sot_stats;
 #define SOT_STATS_INIT SOT_STRUCT_INIT(sot_stats)
 SOT_API void sot_stats_init(sot_stats *stats);
