@@ -9,6 +9,12 @@ import unittest
 
 import gpu_report
 import gpu_replays
+import update_gpu_doc
+
+try:
+    import plot_gpu
+except ImportError:
+    plot_gpu = None  # no matplotlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -53,7 +59,7 @@ def fixture():
         "facts.json": {"device": "a GPU", "driver": "1.2", "commit": "abc"}}
 
 
-class Report(unittest.TestCase):
+class Fixtures(unittest.TestCase):
     def write(self, files):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -65,6 +71,8 @@ class Report(unittest.TestCase):
                     json.dump(content, file)
         return folder.name
 
+
+class Report(Fixtures):
     def goals(self, files):
         return gpu_report.summarize(gpu_report.gather(self.write(files)))
 
@@ -117,6 +125,54 @@ class Report(unittest.TestCase):
             self.assertIn("device: a GPU", done.stdout)
             with open(path, encoding="utf-8") as file:
                 self.assertAlmostEqual(json.load(file)["goals"]["decode"]["7b"], 1.1)
+
+
+class Document(Fixtures):
+    def measured(self):
+        result = gpu_report.gather(self.write(fixture()))
+        result["goals"] = gpu_report.summarize(result)
+        return result
+
+    def update(self, result):
+        folder = self.write({"gpu.json": result, "benchmarks.md": ""})
+        with open(os.path.join(folder, "benchmarks.md"), "w", encoding="utf-8") as file:
+            file.write("before\n<!-- gpu -->\nold\n<!-- end of gpu -->\nafter\n")
+        done = subprocess.run([sys.executable, update_gpu_doc.__file__,
+                               os.path.join(folder, "gpu.json"), "--docs", folder, "--no-plot"],
+                              cwd=HERE, capture_output=True, text=True, check=False)
+        with open(os.path.join(folder, "benchmarks.md"), encoding="utf-8") as file:
+            return done, file.read()
+
+    def test_what_was_measured_takes_the_place_of_what_was_there(self):
+        result = self.measured()
+        done, text = self.update(result)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(text.startswith("before\n<!-- gpu -->\n| | |\n"), text)
+        self.assertTrue(text.endswith("<!-- end of gpu -->\nafter\n"))
+        self.assertNotIn("old", text)
+        for part in ("| device | a GPU |", gpu_report.goals_table(result), "| test_pick |"):
+            self.assertIn(part, text)
+
+    def test_nothing_measured_changes_nothing(self):
+        done, text = self.update({"facts": None})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no device is named", done.stderr)
+        self.assertIn("old", text)
+
+    def test_plotted_lines_are_shares_and_rates(self):
+        if plot_gpu is None:
+            self.skipTest("there is no matplotlib")
+        result = self.measured()
+        shares = {library: [(rows, round(share, 3)) for rows, share in points]
+                  for library, points in plot_gpu.shares(result, "7b").items()}
+        self.assertEqual(shares, {"gemm_rows": [(1, 0.93), (16, 0.84)],
+                                  "cuBLAS": [(1, 0.462), (16, 0.28)]})
+        self.assertEqual(plot_gpu.rates(result, "7b"),
+                         {"libsot": [(1, 600.0), (8, 600.0)], "a": [(1, 500.0)]})
+        path = os.path.join(self.write({}), "gpu.png")
+        self.assertTrue(plot_gpu.draw(result, path))
+        self.assertGreater(os.path.getsize(path), 10000)
+        self.assertFalse(plot_gpu.draw(gpu_report.gather(self.write({})), path))
 
 
 class Script(unittest.TestCase):
