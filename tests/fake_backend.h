@@ -346,6 +346,7 @@ static const soti_backend fake_backend = {
     .version = SOTI_BACKEND_VERSION,
     .table_size = sizeof fake_backend,
     .name = "fake",
+    .step_rows = 128,
     .context_create = fake_context_create,
     .context_free = fake_context_free,
     .context_bytes = fake_context_bytes,

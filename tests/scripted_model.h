@@ -182,6 +182,7 @@ static const soti_backend scripted_backend = {
     .version = SOTI_BACKEND_VERSION,
     .table_size = sizeof scripted_backend,
     .name = "scripted",
+    .step_rows = 128,
     .context_create = scripted_context_create,
     .context_free = scripted_context_free,
     .context_bytes = scripted_context_bytes,

@@ -79,6 +79,7 @@ static const soti_backend cpu_backend = {
     .version = SOTI_BACKEND_VERSION,
     .table_size = sizeof(soti_backend),
     .name = "cpu",
+    .step_rows = 128,
     .device_open = device_open,
     .device_close = device_close,
     .weights_create = weights_create,

@@ -177,6 +177,7 @@ static const soti_backend cuda_backend = {
     .version = SOTI_BACKEND_VERSION,
     .table_size = sizeof(soti_backend),
     .name = "cuda",
+    .step_rows = 2 * SOTI_CUDA_CHUNK_ROWS, /* whole chunks */
     .device_open = device_open,
     .device_close = soti_cuda_device_close,
     .weights_create = weights_create,

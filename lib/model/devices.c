@@ -8,11 +8,7 @@
 #include "backend/plugin.h"
 #include "base/fail.h"
 
-enum {
-    DEVICE_DIGITS_MAX = 5,
-    CPU_ROWS = 128,
-    CUDA_ROWS = 512 /* two whole chunks of the prompts' products (cuda_products.h) */
-};
+enum { DEVICE_DIGITS_MAX = 5 };
 
 /* A backend's sentence, stored in the copy of lib/base/ that the host reads. */
 static void store_sentence(sot_status status, const char *sentence)
@@ -180,11 +176,6 @@ sot_status soti_placement_fill(soti_placement *placement, const soti_shape *shap
     }
     placement->progress = NULL;
     return SOT_OK;
-}
-
-uint32_t soti_placement_rows(const soti_placement *placement)
-{
-    return strcmp(placement->backend->name, "cuda") == 0 ? CUDA_ROWS : CPU_ROWS;
 }
 
 void soti_placement_close(soti_placement *placement)

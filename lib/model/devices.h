@@ -42,10 +42,6 @@ int32_t soti_placement_progress(uint64_t done_bytes, uint64_t total_bytes, void 
 sot_status soti_placement_fill(soti_placement *placement, const soti_shape *shape,
                                const soti_weights *weights);
 
-/* Rows of one step where the host names no number: as many as make a prompt's products worth their
- * weights' way from memory. */
-uint32_t soti_placement_rows(const soti_placement *placement);
-
 void soti_placement_close(soti_placement *placement); /* zeroed: nothing */
 
 #endif

@@ -47,7 +47,7 @@ static sot_status complete_params(const sot_model *model, const sot_session_para
                                   : (n_train < DEFAULT_CONTEXT_MAX ? n_train : DEFAULT_CONTEXT_MAX);
     }
     if (out->chunk_rows == 0) {
-        uint32_t n_rows = soti_placement_rows(&model->placement);
+        uint32_t n_rows = model->placement.backend->step_rows;
         out->chunk_rows = out->max_batch > n_rows ? out->max_batch : n_rows;
     }
     if (out->chunk_rows < out->max_batch) {
