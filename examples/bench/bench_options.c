@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../sot/text.h"
+#include "commands.h"
 
 enum { FLAG, TEXT, COUNT, FIRST_VALUE = 1000 };
 
@@ -61,7 +62,8 @@ enum { N_OPTIONS = sizeof rows / sizeof *rows };
 
 static void print_help(void)
 {
-    printf("Usage: sot-bench [options]\n\n"
+    printf("Usage: sot-bench [options]\n"
+           "       sot-bench COMMAND [options]\n\n"
            "Measures this machine's limits, then how close the library comes to them: prompts,\n"
            "batched decoding, attention, the tokenizer, and a replay of Skeleton-of-Thought with\n"
            "the lengths of real answers.\n\n");
@@ -78,6 +80,7 @@ static void print_help(void)
             line = end ? end + 1 : NULL;
         }
     }
+    commands_print();
     printf(
         "\nExit codes: 0 measured, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C (what was\n"
         "measured until then is printed).\n");
@@ -232,7 +235,8 @@ int bench_options_parse(struct bench_options *options, int argc, char **argv)
             return code;
     }
     if (optind < argc) {
-        complain("unexpected argument '%s'", argv[optind]);
+        complain("'%s' is no command of sot-bench and no option (see sot-bench --help)",
+                 argv[optind]);
         return EXIT_USAGE;
     }
     if (options->help) {

@@ -1,0 +1,26 @@
+/* The table of commands: see commands.h. */
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {NULL, NULL, NULL},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *command = commands; command->name; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+void commands_print(void)
+{
+    if (!commands[0].name)
+        return;
+    printf("\nCommands (sot-bench COMMAND --help has their options):\n");
+    for (const struct command *command = commands; command->name; command++)
+        printf("  %-18s %s\n", command->name, command->help);
+}
