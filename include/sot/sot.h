@@ -191,8 +191,8 @@ enum {
     SOT_FINISH_CANCELLED = 4  /* cancelled, or stopped by the event callback */
 };
 
-/* The parts of one answer's making. */
-enum { SOT_STAGE_NORMAL = 1, SOT_STAGE_SKELETON = 2, SOT_STAGE_EXPAND = 3 };
+/* The parts of one answer's making; SOT_STAGE_* - 1 indexes the arrays of sot_stats. */
+enum { SOT_STAGE_NORMAL = 1, SOT_STAGE_SKELETON = 2, SOT_STAGE_EXPAND = 3, SOT_STAGE_ROUTE = 4 };
 
 enum {
     SOT_EVENT_STAGE = 1,     /* a stage begins: stage */
@@ -203,9 +203,15 @@ enum {
     SOT_EVENT_EXPANSION = 4, /* the expansion of point i_point grew by text */
     SOT_EVENT_POINT_END = 5, /* the expansion of point i_point ended: finish; once per point, also
                                 for one that never started */
-    SOT_EVENT_PREFILL = 6    /* n_done of the stage's n_total prompt tokens are computed; those that
+    SOT_EVENT_PREFILL = 6,   /* n_done of the stage's n_total prompt tokens are computed; those that
                                 were found in pages are in neither */
+    SOT_EVENT_DECISION = 7,  /* the router has decided: decision */
+    SOT_EVENT_DROPPED = 8    /* a conversation is too long: its oldest n_done of n_total rounds were
+                                dropped */
 };
+
+typedef struct sot_decision sot_decision; /* router.h */
+typedef struct sot_router sot_router;     /* router.h */
 
 typedef struct sot_event {
     uint32_t struct_size;
@@ -217,6 +223,7 @@ typedef struct sot_event {
     uint32_t finish;       /* SOT_FINISH_* */
     uint32_t n_done, n_total;
     const char *index;     /* SOT_EVENT_POINT: "3", as sot_points_index; otherwise NULL */
+    const sot_decision *decision; /* SOT_EVENT_DECISION; otherwise NULL */
 } sot_event;
 
 /* Called from the thread that runs the call; it may call sot_session_cancel, and what else it calls
@@ -246,22 +253,46 @@ typedef struct sot_conversation {
 #define SOT_CONVERSATION_INIT SOT_STRUCT_INIT(sot_conversation)
 SOT_API void sot_conversation_init(sot_conversation *conversation);
 
+enum { SOT_PROMPTS_CHAINED = 1 }; /* point continues stage 1's conversation, see below */
+
 /* Prompt templates of the caller's own (paper Prompts 1-3). skeleton must have {request} and none
  * of the others; point must have {request}, {outline}, {point} and {point_outline}. Other braces
  * are plain text. "[ROLESWITCHING assistant:]", at most once, ends the user's part; what follows
- * is the partial answer that the model continues. NULL: the paper's two-shot wording. */
+ * is the partial answer that the model continues. NULL: the paper's two-shot wording.
+ * SOT_PROMPTS_CHAINED: point is the user's next turn behind stage 1's question and skeleton, which
+ * are not computed again; it must have {point} and {point_outline}, and {request} and {outline}
+ * have no meaning in it. */
 typedef struct sot_prompts {
     uint32_t struct_size;
-    uint32_t flags; /* none defined yet; 0 */
+    uint32_t flags;     /* SOT_PROMPTS_* */
     const char *skeleton;
     const char *point;
+    const char *router; /* must have {request} and none of the others; NULL: the paper's (App. C.1) */
 } sot_prompts;
 #define SOT_PROMPTS_INIT SOT_STRUCT_INIT(sot_prompts)
 SOT_API void sot_prompts_init(sot_prompts *prompts);
 
-/* SOT_GENERATE_IGNORE_STOPS: end of sequence, stop ids and stop strings end no text, each runs to
- * its token limit; for measuring. */
-enum { SOT_GENERATE_IGNORE_STOPS = 1 };
+enum {
+    SOT_GENERATE_IGNORE_STOPS = 1, /* end of sequence, stop ids and stop strings end no text, each
+                                      runs to its token limit; for measuring */
+    SOT_GENERATE_CONCURRENT = 2    /* routed mode: router, skeleton and normal answer begin as one
+                                      batch; when the router decides, the loser leaves it (paper
+                                      App. C.4) */
+};
+
+/* Who decides whether a question suits SoT (paper §4). */
+enum {
+    SOT_ROUTER_DEFAULT = 0,   /* trained where trained_router is given, otherwise prompting */
+    SOT_ROUTER_PROMPTING = 1, /* the model itself is asked (App. C.1) */
+    SOT_ROUTER_TRAINED = 2,   /* a classifier (App. C.2) */
+    SOT_ROUTER_ALWAYS = 3,    /* SoT */
+    SOT_ROUTER_NEVER = 4,     /* normal */
+    SOT_ROUTER_CALLBACK = 5   /* on_route */
+};
+
+/* A router of the caller's own: fills decision->label and, if it likes, score. Non-zero stops the
+ * call as sot_session_cancel does. */
+typedef int32_t (*sot_route_fn)(const char *question, sot_decision *decision, void *user);
 
 typedef struct sot_generate_params {
     uint32_t struct_size;
@@ -292,6 +323,16 @@ typedef struct sot_generate_params {
     const uint32_t *point_limits;   /* (n_point_limits) max_point_tokens of each point, in skeleton
                                        order; 0 or no entry: max_point_tokens */
     size_t n_point_limits;
+    const char *wording;            /* of the prompts: "two-shot" (default), "zero-shot" (the
+                                       paper's Prompt 3), "compact", "chained"; prompts go before */
+    const char *forced_skeleton;    /* for measuring: what follows the partial answer in place of
+                                       what the model would write, token by token at the same cost
+                                       and to its end; NULL: the model writes */
+    uint32_t router;                /* SOT_ROUTER_* (routed mode) */
+    uint32_t reserved;              /* 0 */
+    const sot_router *trained_router; /* for SOT_ROUTER_TRAINED; must outlive the call */
+    sot_route_fn on_route;            /* for SOT_ROUTER_CALLBACK */
+    void *route_user;
 } sot_generate_params;
 #define SOT_GENERATE_PARAMS_INIT SOT_STRUCT_INIT(sot_generate_params)
 SOT_API void sot_generate_params_init(sot_generate_params *params);
@@ -336,19 +377,26 @@ typedef struct sot_stats {
     uint32_t mode;              /* SOT_MODE_* that made the answer */
     uint32_t n_points;          /* points expanded */
     uint32_t n_points_dropped;  /* points over the cap */
-    /* Per stage, index 0 normal, 1 skeleton, 2 expand. Times in ns of the steady clock; a pass that
-     * prefills and decodes is split by its rows. */
-    uint64_t prefill_ns[3], decode_ns[3];
-    uint32_t prefill_tokens[3]; /* prompt tokens computed; all of them with the reused ones */
-    uint32_t reused_tokens[3];  /* prompt tokens found in pages that were already computed */
-    uint32_t decode_tokens[3];  /* tokens picked, those that end a text included */
-    uint32_t decode_steps[3];   /* passes over the weights with rows that decode; a text's first
+    /* Per stage, index 0 normal, 1 skeleton, 2 expand, 3 route. Times in ns of the steady clock; a
+     * pass of several stages, or one that prefills and decodes, is split by its rows. */
+    uint64_t prefill_ns[4], decode_ns[4];
+    uint32_t prefill_tokens[4]; /* prompt tokens computed; all of them with the reused ones */
+    uint32_t reused_tokens[4];  /* prompt tokens found in pages that were already computed */
+    uint32_t decode_tokens[4];  /* tokens picked, those that end a text included */
+    uint32_t decode_steps[4];   /* passes over the weights with rows that decode; a text's first
                                    token comes with its prompt's last pass */
-    uint32_t max_rows[3];       /* most rows that decoded in one pass */
+    uint32_t max_rows[4];       /* most rows that decoded in one pass */
     uint32_t longest_expansion; /* tokens */
     uint64_t total_ns;
     uint64_t peak_page_tokens;  /* most tokens' worth of pages in use at once, kept ones too */
     uint64_t session_bytes;     /* memory that the session has reserved */
+    uint64_t route_ns;          /* until the router had decided; 0 where none was asked */
+    /* Concurrent routing; 0 otherwise. */
+    uint32_t spent_tokens;      /* computed and picked for the text that lost */
+    uint32_t reserved;          /* 0 */
+    int64_t won_ns;             /* estimate of the time that beginning at once has won: what router
+                                   and winner would have taken one after the other, less what was
+                                   taken; below 0 where the loser cost more */
 } sot_stats;
 #define SOT_STATS_INIT SOT_STRUCT_INIT(sot_stats)
 SOT_API void sot_stats_init(sot_stats *stats);
@@ -462,5 +510,7 @@ SOT_API const char *sot_version_string(void); /* "0.1.0" */
 #ifdef __cplusplus
 }
 #endif
+
+#include "router.h"
 
 #endif

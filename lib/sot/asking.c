@@ -51,8 +51,7 @@ sot_status soti_asking_begin(soti_asking *asking, sot_session *session, const ch
                 .on_event = params->on_event,
                 .event_user = params->event_user,
                 .make_room = soti_session_make_room,
-                .room_user = session,
-                .stats = asking->stages},
+                .room_user = session},
         .began_ns = soti_clock_ns(),
     };
     if (asking->tokenizer == NULL) {
@@ -72,7 +71,6 @@ void soti_asking_end(soti_asking *asking)
 
 void soti_asking_enter_stage(soti_asking *asking, uint32_t stage)
 {
-    asking->run.stats = &asking->stages[stage - 1];
     soti_run_emit(&asking->run, &(sot_event){.type = SOT_EVENT_STAGE, .stage = stage});
 }
 
@@ -160,8 +158,8 @@ void soti_asking_get_stats(const soti_asking *asking, sot_stats *stats)
 {
     const sot_session *session = asking->session;
     *stats = (sot_stats){.struct_size = sizeof *stats};
-    for (int i = 0; i < 3; i++) {
-        const soti_stage_stats *stage = &asking->stages[i];
+    for (int i = 0; i < SOTI_STAGE_COUNT; i++) {
+        const soti_stage_stats *stage = &asking->run.stats[i];
         stats->prefill_ns[i] = stage->prefill_ns;
         stats->decode_ns[i] = stage->decode_ns;
         stats->prefill_tokens[i] = stage->prefill_tokens;

@@ -128,7 +128,7 @@ static sot_status start_next(soti_loop *loop, bool *must_wait)
     }
     if (fits) {
         RETURN_IF_ERROR(status);
-        loop->run->stats->reused_tokens += job->n_reused;
+        loop->run->stats[job->stage - 1].reused_tokens += job->n_reused;
         loop->active[loop->n_active++] = job;
         loop->i_next++;
         return SOT_OK;
@@ -167,32 +167,47 @@ static uint32_t gather(soti_loop *loop)
     return n_items;
 }
 
+/* A step's time, handed out by rows: what is handed out in all is the step's, to the nanosecond. */
+typedef struct soti_time_share {
+    uint64_t step_ns, n_rows, n_counted;
+} soti_time_share;
+
+static uint64_t take_share(soti_time_share *share, uint32_t n_rows)
+{
+    uint64_t before = share->step_ns * share->n_counted / share->n_rows;
+    share->n_counted += n_rows;
+    return share->step_ns * share->n_counted / share->n_rows - before;
+}
+
 static void count_step(const soti_loop *loop, uint32_t n_items, uint64_t step_ns)
 {
-    soti_stage_stats *stats = loop->run->stats;
-    uint32_t n_prefill = 0;
-    uint32_t n_decode = 0;
+    soti_run *run = loop->run;
+    uint32_t n_prefill[SOTI_STAGE_COUNT] = {0};
+    uint32_t n_decode[SOTI_STAGE_COUNT] = {0};
+    soti_time_share share = {.step_ns = step_ns};
     for (uint32_t i = 0; i < n_items; i++) {
-        uint32_t n_taken = loop->work[i].n_taken;
-        if (loop->owners[i]->state == SOTI_JOB_PREFILL) {
-            n_prefill += n_taken;
-        } else {
-            n_decode += n_taken;
-        }
-        stats->decode_tokens += loop->work[i].has_picked;
+        const soti_job *job = loop->owners[i];
+        bool is_prefill = job->state == SOTI_JOB_PREFILL;
+        *(is_prefill ? &n_prefill[job->stage - 1] : &n_decode[job->stage - 1]) +=
+            loop->work[i].n_taken;
+        run->stats[job->stage - 1].decode_tokens += loop->work[i].has_picked;
+        share.n_rows += loop->work[i].n_taken;
     }
-    uint64_t n_rows = (uint64_t)n_prefill + n_decode;
-    uint64_t prefill_ns = n_rows > 0 ? step_ns * n_prefill / n_rows : 0;
-    stats->prefill_ns += prefill_ns;
-    stats->decode_ns += step_ns - prefill_ns;
-    stats->prefill_tokens += n_prefill;
-    stats->decode_steps += n_decode > 0;
-    stats->max_rows = stats->max_rows > n_decode ? stats->max_rows : n_decode;
-    if (n_prefill > 0) {
-        soti_run_emit(loop->run, &(sot_event){.type = SOT_EVENT_PREFILL,
-                                              .stage = loop->owners[0]->stage,
-                                              .n_done = stats->prefill_tokens,
-                                              .n_total = loop->run->n_prefill_total});
+    for (uint32_t stage = 1; stage <= SOTI_STAGE_COUNT && share.n_rows > 0; stage++) {
+        soti_stage_stats *stats = &run->stats[stage - 1];
+        uint32_t n_new = n_prefill[stage - 1];
+        uint32_t n_grown = n_decode[stage - 1];
+        stats->prefill_ns += take_share(&share, n_new);
+        stats->decode_ns += take_share(&share, n_grown);
+        stats->prefill_tokens += n_new;
+        stats->decode_steps += n_grown > 0;
+        stats->max_rows = stats->max_rows > n_grown ? stats->max_rows : n_grown;
+        if (n_new > 0) {
+            soti_run_emit(run, &(sot_event){.type = SOT_EVENT_PREFILL,
+                                            .stage = stage,
+                                            .n_done = stats->prefill_tokens,
+                                            .n_total = run->n_prefill_total[stage - 1]});
+        }
     }
 }
 

@@ -14,7 +14,11 @@
 
 #include "sot/job.h"
 
-/* Counters of one stage, as in sot_stats. A step that prefills and decodes is split by rows. */
+/* SOT_STAGE_* - 1 indexes what is counted per stage. */
+enum { SOTI_STAGE_COUNT = 4 };
+
+/* Counters of one stage, as in sot_stats. A step of several stages, or one that prefills and
+ * decodes, is split by rows. */
 typedef struct soti_stage_stats {
     uint64_t prefill_ns, decode_ns;
     uint32_t prefill_tokens, reused_tokens, decode_tokens, decode_steps, max_rows;
@@ -28,9 +32,9 @@ typedef struct soti_run {
     void *event_user;
     bool (*make_room)(void *user); /* frees some kept pages, false: there are none; or NULL */
     void *room_user;
-    soti_stage_stats *stats;  /* of the stage that runs */
-    uint32_t n_prefill_total; /* prompt tokens the stage computes in all, for events */
-    bool stopped;             /* the callback asked to stop; it is not called again */
+    soti_stage_stats stats[SOTI_STAGE_COUNT];
+    uint32_t n_prefill_total[SOTI_STAGE_COUNT]; /* prompt tokens computed in all, for events */
+    bool stopped; /* the callback asked to stop; it is not called again */
 } soti_run;
 
 /* Reports an event (struct_size is filled in), unless the callback has asked to stop. */

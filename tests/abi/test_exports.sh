@@ -7,7 +7,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 sed -n 's/^[[:space:]]*\(sot_[a-z0-9_]*\);$/\1/p' lib/api/libsot.map | sort >"$work/map"
-tr '\n' ' ' <include/sot/sot.h | grep -oE 'SOT_API [^;(]*\(' |
+cat include/sot/*.h >"$work/headers"
+tr '\n' ' ' <"$work/headers" | grep -oE 'SOT_API [^;(]*\(' |
     sed -n 's/.*[ *]\(sot_[a-z0-9_]*\)($/\1/p' | sort -u >"$work/header"
 nm -D --defined-only "$build/libsot.so" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' |
     sort >"$work/library"

@@ -33,7 +33,7 @@ for file in lib/*/*.c lib/*/*.h; do
         n_includes=$((n_includes + 1))
         [ "$layer $header" != "cuda kernels/kernels.h" ] || continue
         case $header in
-        sot/sot.h | sot/status.h | status.h) continue ;;
+        sot/sot.h | sot/status.h | sot/router.h | sot/chat.h | sot/profile.h | status.h) continue ;;
         */*) target=${header%%/*} ;;
         *) target=$layer ;;
         esac

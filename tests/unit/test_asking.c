@@ -214,9 +214,9 @@ static void stats_have_the_stages_in_order(void **state)
     sot_stats stats;
     begin();
     soti_asking_enter_stage(&asking, SOT_STAGE_EXPAND);
-    asking.run.stats->decode_tokens = 5;
+    asking.run.stats[SOT_STAGE_EXPAND - 1].decode_tokens = 5;
     soti_asking_enter_stage(&asking, SOT_STAGE_NORMAL);
-    asking.run.stats->prefill_tokens = 6;
+    asking.run.stats[SOT_STAGE_NORMAL - 1].prefill_tokens = 6;
     soti_asking_get_stats(&asking, &stats);
     assert_int_equal(stats.decode_tokens[2], 5);
     assert_int_equal(stats.prefill_tokens[0], 6);

@@ -18,8 +18,8 @@ static sot_session *session;
 static soti_kv *kv;
 static soti_job jobs[JOBS_MAX];
 static int32_t prompt[PROMPT_MAX];
-static soti_stage_stats stats;
 static soti_run run;
+static soti_stage_stats *const stats = &run.stats[SOT_STAGE_EXPAND - 1];
 static const int32_t stop_ids[] = {SCRIPT_EOS};
 
 static int setup(void **state)
@@ -48,8 +48,7 @@ static void open_session(uint32_t max_batch, uint32_t kv_tokens, uint32_t chunk_
     params.chunk_rows = chunk_rows;
     assert_int_equal(soti_session_open(&scripted_model, &params, &session), SOT_OK);
     kv = soti_engine_kv(session->engine);
-    stats = (soti_stage_stats){0};
-    run = (soti_run){.engine = session->engine, .cancel = &session->cancel, .stats = &stats};
+    run = (soti_run){.engine = session->engine, .cancel = &session->cancel};
 }
 
 static void close_session(uint32_t n_jobs)
@@ -90,10 +89,10 @@ static void run_mixes_prefill_and_decode_in_one_step(void **state)
      * 1's 5. */
     assert_int_equal(scripted.n_steps, 3 + 5);
     assert_int_equal(scripted.most_rows, 100);
-    assert_int_equal(stats.prefill_tokens, 240);
-    assert_int_equal(stats.decode_tokens, 12);
-    assert_int_equal(stats.decode_steps, 7);
-    assert_int_equal(stats.max_rows, 2);
+    assert_int_equal(stats->prefill_tokens, 240);
+    assert_int_equal(stats->decode_tokens, 12);
+    assert_int_equal(stats->decode_steps, 7);
+    assert_int_equal(stats->max_rows, 2);
     close_session(2);
 }
 
@@ -113,8 +112,8 @@ static void run_finished_jobs_leave_and_waiting_ones_join(void **state)
     /* The long one goes on for 10 picks in 10 steps; all the others pass beside it. */
     assert_int_equal(scripted.n_steps, 10);
     assert_string_equal(soti_buffer_text(&jobs[4].stopper.text), "d");
-    assert_int_equal(stats.max_rows, 3);
-    assert_int_equal(stats.prefill_tokens, 40);
+    assert_int_equal(stats->max_rows, 3);
+    assert_int_equal(stats->prefill_tokens, 40);
     close_session(5);
 }
 
@@ -128,7 +127,7 @@ static void run_admits_by_what_jobs_may_come_to_need(void **state)
         script_text(i, "0123456789", true);
     }
     assert_int_equal(soti_jobs_run(&run, jobs, 3), SOT_OK);
-    assert_int_equal(stats.max_rows, 2);
+    assert_int_equal(stats->max_rows, 2);
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(jobs[i].finish, SOT_FINISH_LENGTH); /* none starved */
     }
@@ -224,7 +223,7 @@ static void run_order_of_start_is_the_order_of_jobs(void **state)
     open_session(1, 0, 128);
     run.on_event = event_log_record;
     run.event_user = &log;
-    run.n_prefill_total = 30;
+    run.n_prefill_total[SOT_STAGE_EXPAND - 1] = 30;
     for (uint32_t i = 0; i < 3; i++) {
         script_text(i, i == 1 ? "bb" : "a", false);
         make_job(i, 10, 20);
@@ -233,7 +232,7 @@ static void run_order_of_start_is_the_order_of_jobs(void **state)
     assert_string_equal(soti_buffer_text(&log.expansions[1]), "bb");
     assert_int_equal(log.n_of_type[SOT_EVENT_PREFILL], 3);
     assert_int_equal(log.n_done, 30);
-    assert_int_equal(stats.max_rows, 1);
+    assert_int_equal(stats->max_rows, 1);
     event_log_free(&log);
     close_session(3);
 }
@@ -245,7 +244,7 @@ static void run_cancelled_ends_every_job_and_reports_each(void **state)
     open_session(2, 0, 128);
     run.on_event = event_log_record;
     run.event_user = &log;
-    run.n_prefill_total = 30;
+    run.n_prefill_total[SOT_STAGE_EXPAND - 1] = 30;
     scripted.cancels = session;
     scripted.cancel_at_step = 4;
     for (uint32_t i = 0; i < 3; i++) {

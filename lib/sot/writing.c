@@ -1,0 +1,98 @@
+/* See writing.h. The events of a text's beginning and end are sent here, those in between by run.c.
+ */
+#include "sot/writing.h"
+
+#include <string.h>
+
+#include "base/fail.h"
+
+/* The texts of a skeleton's events make its source together, so the partial answer is the first. */
+static void show_partial(soti_asking *asking, const soti_buffer *partial)
+{
+    if (partial->size > 0) {
+        soti_run_emit(&asking->run, &(sot_event){.type = SOT_EVENT_TEXT,
+                                                 .stage = SOT_STAGE_SKELETON,
+                                                 .text = soti_buffer_text(partial),
+                                                 .text_size = partial->size});
+    }
+}
+
+static void show_points(soti_asking *asking, const sot_points *points)
+{
+    for (size_t i = 0; i < points->n_points; i++) {
+        soti_run_emit(&asking->run, &(sot_event){.type = SOT_EVENT_POINT,
+                                                 .stage = SOT_STAGE_SKELETON,
+                                                 .i_point = (uint32_t)i,
+                                                 .text = points->points[i].text,
+                                                 .text_size = points->points[i].text_size,
+                                                 .index = points->points[i].index});
+    }
+}
+
+static sot_status make_request(const soti_asking *asking, uint32_t stage, soti_request *request)
+{
+    if (stage == SOT_STAGE_NORMAL) { /* the bare question; nothing in it is constant */
+        return soti_buffer_append_text(&request->user, asking->question);
+    }
+    const soti_prompt_values values = {
+        .request = {asking->question, strlen(asking->question)},
+    };
+    return soti_prompt_fill(asking->params->prompts->skeleton, &values, request);
+}
+
+static sot_status make_job(soti_writing *writing, soti_asking *asking, uint32_t stage)
+{
+    RETURN_IF_ERROR(soti_asking_encode(asking, &writing->request, &writing->prompt));
+    RETURN_IF_ERROR(soti_asking_count_constant(asking, &writing->request, &writing->prompt,
+                                               &writing->n_constant));
+    return soti_asking_make_job(asking, stage, 0, &writing->prompt, writing->job);
+}
+
+sot_status soti_writing_begin(soti_writing *writing, soti_asking *asking, uint32_t stage,
+                              soti_job *job)
+{
+    *writing = (soti_writing){.job = job};
+    *job = (soti_job){.stage = stage};
+    soti_asking_enter_stage(asking, stage);
+    RETURN_IF_ERROR(make_request(asking, stage, &writing->request));
+    if (stage == SOT_STAGE_SKELETON) {
+        show_partial(asking, &writing->request.partial);
+    }
+    RETURN_IF_ERROR(make_job(writing, asking, stage));
+    job->sequence = soti_session_fork_beginning(asking->session, writing->prompt.ids, job->n_prompt,
+                                                &job->n_parent);
+    job->n_reused = job->n_parent;
+    job->keep_sequence = true;
+    asking->run.n_prefill_total[stage - 1] = job->n_prompt - job->n_parent;
+    return SOT_OK;
+}
+
+sot_status soti_writing_take_answer(soti_writing *writing, sot_answer *answer)
+{
+    const soti_job *job = writing->job;
+    size_t size = job->stopper.text.size;
+    const char *text = soti_answer_trim(soti_buffer_text(&job->stopper.text), &size);
+    answer->finish = job->finish;
+    return soti_buffer_append(&answer->text, text, size);
+}
+
+sot_status soti_writing_take_points(soti_writing *writing, soti_asking *asking, sot_points **points)
+{
+    soti_buffer *source = &writing->request.partial; /* partial answer + generated text */
+    const soti_buffer *text = &writing->job->stopper.text;
+    RETURN_IF_ERROR(soti_buffer_append(source, soti_buffer_text(text), text->size));
+    RETURN_IF_ERROR(soti_points_parse(soti_buffer_text(source), source->size,
+                                      asking->params->max_points, points));
+    show_points(asking, *points);
+    return SOT_OK;
+}
+
+void soti_writing_end(soti_writing *writing, soti_asking *asking)
+{
+    sot_session *session = asking->session;
+    soti_session_keep_beginning(session, writing->job->sequence, &writing->prompt,
+                                writing->n_constant);
+    writing->job->sequence = NULL;
+    soti_job_free(writing->job, soti_engine_kv(session->engine));
+    soti_request_free(&writing->request);
+}
