@@ -33,7 +33,7 @@ LD_LIBRARY_PATH="$libdir" "$work/shared" random:64x2x4x96x300 "Why?" >"$work/sha
 "$work/static" random:64x2x4x96x300 "Why?" >"$work/static.txt"
 cmp "$work/shared.txt" "$work/static.txt"
 # The installed programs find the installed library by themselves.
-for program in sot sot-bench; do
+for program in sot sot-bench sot-eval; do
     env -u LD_LIBRARY_PATH "$work/usr/bin/$program" --version >/dev/null ||
         { echo "install: $program does not run" >&2; exit 1; }
 done

@@ -1,0 +1,29 @@
+/* run.json: what a directory of records was made with. A later run in it must agree, so that all of
+ * its records can be compared. docs/sot-eval.md describes the file. */
+#ifndef SOT_EVAL_RUN_FACTS_H
+#define SOT_EVAL_RUN_FACTS_H
+
+#include <jansson.h>
+#include <sot/sot.h>
+
+#include "eval_questions.h"
+#include "run_options.h"
+
+/* The caller releases what is returned. prompts_file may be NULL. */
+json_t *run_facts_make(const struct run_options *options, const sot_model_info *model,
+                       const sot_session_info *session, const struct question_list *questions,
+                       const json_t *prompts_file);
+
+/* Writes facts to path, or, where path is there, compares them with what it holds. Returns 0 after
+ * having said what differs or what is wrong. */
+int run_facts_agree(const char *path, const json_t *facts);
+
+/* Now, as "2026-01-31T12:00:00Z". */
+enum { MOMENT_SIZE = 32 };
+void moment_now(char moment[MOMENT_SIZE]);
+
+/* Puts bytes into path, through a file beside it that takes its place when it is on the disk.
+ * Returns 0 after having said what is wrong. */
+int file_replace(const char *path, const char *bytes, size_t size);
+
+#endif

@@ -1,0 +1,29 @@
+/* The command line of "sot-eval run". */
+#ifndef SOT_EVAL_RUN_OPTIONS_H
+#define SOT_EVAL_RUN_OPTIONS_H
+
+#include <sot/sot.h>
+
+enum { MODES_MOST = 2 };
+
+struct run_options {
+    const char *model, *questions, *directory;
+    const char *modes_list;
+    const char *ids, *category;
+    const char *prompts_path;
+    const char *device; /* NULL: not said */
+    uint32_t limit;     /* 0: all */
+    int json, quiet;
+    sot_session_params session;
+    sot_generate_params generate;
+    const char *modes[MODES_MOST]; /* (n_modes) "normal", "sot" */
+    unsigned n_modes;
+};
+
+/* Returns -1 to go on, or the exit code of a program that is done. */
+int run_options_parse(struct run_options *options, int argc, char **argv);
+
+/* SOT_MODE_* of a mode's name. */
+uint32_t mode_number(const char *name);
+
+#endif
