@@ -138,16 +138,16 @@ static int answer_question(struct run *run, const char *mode, const struct quest
     uint64_t begun_ns = time_ns();
     sot_status status = sot_generate(run->session, question->text, &run->params, &answer);
     uint64_t took_ns = time_ns() - begun_ns;
-    if (status == SOT_ERR_CANCELLED || interrupt_seen()) {
+    if (status == SOT_ERR_CANCELLED) {
         sot_answer_free(answer);
         return interrupted(run);
     }
     /* Of these two the question can be the cause; any other would meet the next one, too. */
     if (status != SOT_OK && status != SOT_ERR_CONTEXT_FULL && status != SOT_ERR_ARGUMENT) {
         eval_progress_clear(&run->progress);
-        complain("question %lld, mode %s:", (long long)question->id, mode);
+        complain("question %lld, mode %s: %s", (long long)question->id, mode, sot_error_message());
         sot_answer_free(answer);
-        return exit_code_of(status);
+        return EXIT_FAILED;
     }
     json_t *object = record_make(run->model, &run->memory, question, mode, moment, status, answer);
     sot_answer_free(answer);
@@ -160,7 +160,7 @@ static int answer_question(struct run *run, const char *mode, const struct quest
     run->n_new++;
     run->n_failed += status != SOT_OK;
     eval_progress_end(&run->progress, took_ns);
-    return -1;
+    return interrupt_seen() ? interrupted(run) : -1;
 }
 
 static int run_mode(struct run *run, unsigned i_mode)
