@@ -20,6 +20,8 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"run", command_run, "answer a file of questions in each mode and record everything"},
+    {"judge-pairs", command_judge_pairs, "write prompts for a judge, in both orders"},
+    {"win-rate", command_win_rate, "sum up a judge's verdicts"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
