@@ -350,8 +350,10 @@ SOT_API sot_status sot_generate(sot_session *session, const char *question,
                                 const sot_generate_params *params, sot_answer **out);
 
 /* The answer's text. SoT: "{index}. {point} {expansion}" per point, the expansion without white
- * space at both ends, joined by newlines (paper §2.1, step 3). Normal: what was generated, without
- * white space at both ends. Borrowed. Since 0.1. */
+ * space at both ends, joined by newlines (paper §2.1, step 3); under a point template without a
+ * partial answer (zero-shot), where an expansion is to begin with its point itself, each point is
+ * there once all the same. Normal: what was generated, without white space at both ends. Borrowed.
+ * Since 0.1. */
 SOT_API const char *sot_answer_text(const sot_answer *answer);
 SOT_API size_t sot_answer_text_size(const sot_answer *answer); /* bytes */
 

@@ -11,6 +11,7 @@
 #include "model/sampler.h"
 #include "sot/conversation.h"
 #include "sot/prompts.h"
+#include "sot/wordings.h"
 
 enum {
     DEFAULT_MAX_TOKENS = 1024,
@@ -172,19 +173,29 @@ static sot_status complete_conversation(const sot_model *model, soti_complete_pa
 static sot_status complete_prompts(soti_complete_params *out)
 {
     sot_prompts *prompts = &out->prompts;
+    const soti_wording *wording = soti_wording_find(out->params.wording);
+    if (wording == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "wording: \"%.100s\" is none of %s", out->params.wording,
+                         soti_wording_names);
+    }
     RETURN_IF_ERROR(soti_params_read("prompts", out->params.prompts, sizeof *prompts, prompts));
-    RETURN_IF_ERROR(soti_check_flags("prompts", prompts->flags, 0));
+    RETURN_IF_ERROR(soti_check_flags("prompts", prompts->flags, SOT_PROMPTS_CHAINED));
+    bool is_chained = (prompts->flags & SOT_PROMPTS_CHAINED) != 0;
     RETURN_IF_ERROR(soti_check_text("prompts.skeleton", prompts->skeleton));
     RETURN_IF_ERROR(soti_check_text("prompts.point", prompts->point));
     if (prompts->skeleton != NULL) {
         RETURN_IF_ERROR(soti_prompt_check(SOTI_PROMPT_SKELETON, prompts->skeleton));
     } else {
-        prompts->skeleton = soti_prompt_skeleton;
+        prompts->skeleton = wording->skeleton;
     }
     if (prompts->point != NULL) {
-        RETURN_IF_ERROR(soti_prompt_check(SOTI_PROMPT_POINT, prompts->point));
+        RETURN_IF_ERROR(soti_prompt_check(
+            is_chained ? SOTI_PROMPT_CHAINED_POINT : SOTI_PROMPT_POINT, prompts->point));
+    } else if (is_chained) {
+        return soti_fail(SOT_ERR_ARGUMENT, "prompts: SOT_PROMPTS_CHAINED is set, point is NULL");
     } else {
-        prompts->point = soti_prompt_point;
+        prompts->point = wording->point;
+        prompts->flags = wording->flags;
     }
     out->params.prompts = prompts;
     return SOT_OK;
@@ -226,6 +237,10 @@ sot_status soti_generate_params_read(const sot_model *model, const sot_generate_
                          full->n_history);
     }
     RETURN_IF_ERROR(soti_check_text("system_message", full->system_message));
+    RETURN_IF_ERROR(soti_check_text("forced_skeleton", full->forced_skeleton));
+    if (full->forced_skeleton != NULL && full->forced_skeleton[0] == '\0') {
+        return soti_fail(SOT_ERR_ARGUMENT, "forced_skeleton: is empty");
+    }
     RETURN_IF_ERROR(complete_conversation(model, out));
     return complete_prompts(out);
 }

@@ -191,12 +191,13 @@ static sot_status encode_special(const soti_tokenizer *tokenizer, const char *te
             i++;
             continue;
         }
-        RETURN_IF_ERROR(soti_tokenizer_encode_plain(tokenizer, text + start, i - start, tokens));
+        RETURN_IF_ERROR(
+            soti_tokenizer_encode_plain(tokenizer, text + start, i - start, false, tokens));
         RETURN_IF_ERROR(soti_tokens_append(tokens, &id, 1));
         i += tokenizer->vocabulary.pieces[id].size;
         start = i;
     }
-    return soti_tokenizer_encode_plain(tokenizer, text + start, size - start, tokens);
+    return soti_tokenizer_encode_plain(tokenizer, text + start, size - start, false, tokens);
 }
 
 sot_status soti_tokenizer_encode(const soti_tokenizer *tokenizer, const char *text, size_t size,
@@ -211,7 +212,8 @@ sot_status soti_tokenizer_encode(const soti_tokenizer *tokenizer, const char *te
     if (status == SOT_OK && (flags & SOT_TOKENIZE_SPECIAL)) {
         status = encode_special(tokenizer, text, size, tokens);
     } else if (status == SOT_OK) {
-        status = soti_tokenizer_encode_plain(tokenizer, text, size, tokens);
+        bool behind = (flags & SOTI_TOKENIZE_BEHIND) != 0;
+        status = soti_tokenizer_encode_plain(tokenizer, text, size, behind, tokens);
     }
     if (status != SOT_OK) {
         tokens->count = count;

@@ -28,11 +28,16 @@ void soti_tokens_free(soti_tokens *tokens);
 sot_status soti_tokenizer_create(soti_vocabulary *vocabulary, soti_tokenizer **out);
 void soti_tokenizer_free(soti_tokenizer *tokenizer);
 
+/* A flag beside the public SOT_TOKENIZE_*: the text goes on behind the ids before it, as generated
+ * text does, so no dummy prefix goes in front and no white space at its beginning is removed. */
+enum { SOTI_TOKENIZE_BEHIND = 1 << 16 };
+
 /* Appends the ids of text to *tokens, which is unchanged on failure. Any bytes will do: one that is
- * part of no UTF-8 character is read as U+FFFD. flags: SOT_TOKENIZE_*. BOS does nothing where the
- * vocabulary has none. With SPECIAL, the text is cut at control pieces, and each part is encoded as
- * a text of its own (dummy prefix included), as the LLaMA tokenizer of Transformers does in legacy
- * mode. Time is O(n log n). Returns ARGUMENT (4 GiB or more), MEMORY. */
+ * part of no UTF-8 character is read as U+FFFD. flags: SOT_TOKENIZE_*, SOTI_TOKENIZE_BEHIND (not
+ * with SPECIAL). BOS does nothing where the vocabulary has none. With SPECIAL, the text is cut at
+ * control pieces, and each part is encoded as a text of its own (dummy prefix included), as the
+ * LLaMA tokenizer of Transformers does in legacy mode. Time is O(n log n). Returns ARGUMENT (4 GiB
+ * or more), MEMORY. */
 sot_status soti_tokenizer_encode(const soti_tokenizer *tokenizer, const char *text, size_t size,
                                  uint32_t flags, soti_tokens *tokens);
 

@@ -26,10 +26,10 @@ struct soti_tokenizer {
 #define SOTI_SPACE_MARK      "\xE2\x96\x81"
 #define SOTI_SPACE_MARK_SIZE 3
 
-/* Appends the ids of one text without control pieces. Returns ARGUMENT (too long), MEMORY; tokens
- * may then hold a part. */
+/* Appends the ids of one text without control pieces; behind: SOTI_TOKENIZE_BEHIND. Returns
+ * ARGUMENT (too long), MEMORY; tokens may then hold a part. */
 sot_status soti_tokenizer_encode_plain(const soti_tokenizer *tokenizer, const char *text,
-                                       size_t size, soti_tokens *tokens);
+                                       size_t size, bool behind, soti_tokens *tokens);
 
 /* soti_token_stream_append with decode's flags. *strip in: a leading space mark is to be dropped;
  * out: one was. */

@@ -97,15 +97,16 @@ static void trim_space_marks(soti_buffer *out)
 }
 
 /* Identity normalization: spaces become U+2581, one goes in front, and where the vocabulary asks
- * for it, runs of spaces become one and those at both ends go. */
+ * for it, runs of spaces become one and those at both ends go. Behind other ids nothing goes in
+ * front and a first space stays. */
 static sot_status normalize(const soti_tokenizer *tokenizer, const char *text, size_t size,
-                            soti_buffer *out)
+                            bool behind, soti_buffer *out)
 {
     bool trims = tokenizer->vocabulary.remove_extra_whitespaces != 0;
     const char *unit;
     size_t unit_size;
     size_t i = 0;
-    while (trims && i < size) {
+    while (trims && !behind && i < size) {
         size_t taken = read_unit(tokenizer, text + i, size - i, &unit, &unit_size);
         if (unit_size != 1 || unit[0] != ' ') {
             break;
@@ -116,10 +117,10 @@ static sot_status normalize(const soti_tokenizer *tokenizer, const char *text, s
         return SOT_OK;
     }
     RETURN_IF_ERROR(soti_buffer_reserve(out, size - i + SOTI_SPACE_MARK_SIZE));
-    if (tokenizer->vocabulary.add_dummy_prefix) {
+    if (tokenizer->vocabulary.add_dummy_prefix && !behind) {
         RETURN_IF_ERROR(soti_buffer_append(out, SOTI_SPACE_MARK, SOTI_SPACE_MARK_SIZE));
     }
-    bool after_space = trims;
+    bool after_space = trims && !behind;
     while (i < size) {
         i += read_unit(tokenizer, text + i, size - i, &unit, &unit_size);
         while (after_space && unit_size > 0 && unit[0] == ' ') {
@@ -352,9 +353,9 @@ static sot_status look_up(encoder *e, const symbol *s)
     }
 }
 
-static sot_status encode(encoder *e, const char *text, size_t size)
+static sot_status encode(encoder *e, const char *text, size_t size, bool behind)
 {
-    RETURN_IF_ERROR(normalize(e->tokenizer, text, size, &e->text));
+    RETURN_IF_ERROR(normalize(e->tokenizer, text, size, behind, &e->text));
     if (e->text.size >= NO_SYMBOL) {
         return soti_fail(SOT_ERR_ARGUMENT, "a text of %zu bytes is too long to tokenize", size);
     }
@@ -371,10 +372,10 @@ static sot_status encode(encoder *e, const char *text, size_t size)
 }
 
 sot_status soti_tokenizer_encode_plain(const soti_tokenizer *tokenizer, const char *text,
-                                       size_t size, soti_tokens *tokens)
+                                       size_t size, bool behind, soti_tokens *tokens)
 {
     encoder e = {.tokenizer = tokenizer, .tokens = tokens};
-    sot_status status = encode(&e, text, size);
+    sot_status status = encode(&e, text, size, behind);
     soti_buffer_free(&e.text);
     soti_free(e.symbols);
     soti_free(e.agenda);

@@ -2,6 +2,7 @@
 #include "sot/answer.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/fail.h"
@@ -33,6 +34,28 @@ const char *soti_answer_trim(const char *text, size_t *size)
     return text + first;
 }
 
+/* Takes "{index}. {point}" away where an expansion begins with it. */
+static const char *skip_point(const soti_point *point, const char *text, size_t *size)
+{
+    size_t outline_size = point->text_size;
+    const char *outline = soti_answer_trim(point->text, &outline_size);
+    const struct {
+        const char *text;
+        size_t size;
+    } parts[] = {{point->index, strlen(point->index)}, {". ", 2}, {outline, outline_size}};
+    const char *at = text;
+    size_t left = *size;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (left < parts[i].size || memcmp(at, parts[i].text, parts[i].size) != 0) {
+            return text;
+        }
+        at += parts[i].size;
+        left -= parts[i].size;
+    }
+    *size = left;
+    return soti_answer_trim(at, size);
+}
+
 sot_status soti_answer_aggregate(sot_answer *answer)
 {
     const sot_points *points = answer->points;
@@ -46,6 +69,9 @@ sot_status soti_answer_aggregate(sot_answer *answer)
         const soti_buffer *expansion = &answer->expansions[i].text;
         size_t size = expansion->size;
         const char *trimmed = soti_answer_trim(soti_buffer_text(expansion), &size);
+        if (answer->repeats_points) {
+            trimmed = skip_point(point, trimmed, &size);
+        }
         RETURN_IF_ERROR(soti_buffer_append_text(text, i > 0 ? "\n" : ""));
         RETURN_IF_ERROR(soti_buffer_append_text(text, point->index));
         RETURN_IF_ERROR(soti_buffer_append_text(text, ". "));

@@ -2,6 +2,8 @@
 #ifndef SOTI_SOT_ANSWER_H
 #define SOTI_SOT_ANSWER_H
 
+#include <stdbool.h>
+
 #include "base/buffer.h"
 #include "sot/points.h"
 #include "sot/sot.h"
@@ -17,12 +19,15 @@ struct sot_answer {
     sot_points *points;         /* SoT only; owned */
     soti_expansion *expansions; /* (n_expansions) in skeleton order */
     size_t n_expansions;        /* as many as points, or 0 when stage 2 did not run */
+    bool repeats_points;        /* the expansions were asked to begin with their points */
     uint32_t finish;
     sot_stats stats;
 };
 
-/* Fills text from points and expansions by §2.1 step 3; with the skeleton response if nothing was
- * expanded. Returns MEMORY. */
+/* Fills text from points and expansions by §2.1 step 3, each point once, also where its expansion
+ * repeats it as it was asked to; with the skeleton response if nothing was expanded. Returns
+ * MEMORY.
+ */
 sot_status soti_answer_aggregate(sot_answer *answer);
 
 /* The text without white space, as Python's str.strip() knows it, at both ends: *size bytes of it.

@@ -149,9 +149,10 @@ sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint3
         .stop_ids = asking->stop_ids.ids,
         .n_stop_ids = asking->stop_ids.count,
     };
+    bool is_forced = stage == SOT_STAGE_SKELETON && params->forced_skeleton != NULL;
     RETURN_IF_ERROR(soti_sampler_init(&job->sampler, &sampling, streams[stage - 1]));
     return soti_stopper_begin(&job->stopper, asking->tokenizer, asking->stop_strings,
-                              asking->n_stop_strings);
+                              is_forced ? 0 : asking->n_stop_strings);
 }
 
 void soti_asking_get_stats(const soti_asking *asking, sot_stats *stats)

@@ -42,8 +42,8 @@ sot_status soti_asking_encode(const soti_asking *asking, const soti_request *req
 sot_status soti_asking_count_constant(const soti_asking *asking, const soti_request *request,
                                       const soti_tokens *prompt, uint32_t *n_constant);
 
-/* A job for prompt, with the limits and the random stream of its stage. Returns MEMORY; the job may
- * be freed even so. */
+/* A job for prompt, with the limits and the random stream of its stage; a skeleton that is forced
+ * stops at no string. Returns MEMORY; the job may be freed even so. */
 sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint32_t i_point,
                                 const soti_tokens *prompt, soti_job *job);
 

@@ -39,6 +39,7 @@ static sot_status encode_point(soti_expanding *expanding, size_t i)
         status = soti_asking_encode(expanding->asking, &request, prompt);
     }
     if (status == SOT_OK && i == 0) {
+        expanding->answer->repeats_points = request.partial.size == 0;
         status =
             soti_asking_count_constant(expanding->asking, &request, prompt, &expanding->n_constant);
     }

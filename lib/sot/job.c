@@ -95,15 +95,17 @@ sot_status soti_job_consume(soti_job *job, soti_kv *kv, const soti_work *work)
     if (!work->has_picked) {
         return SOT_OK; /* a step too full for this row */
     }
-    RETURN_IF_ERROR(soti_tokens_append(&job->generated, &work->picked, 1));
-    if (is_stop_id(job, work->picked)) {
+    bool is_forced = job->n_forced > 0;
+    int32_t id = is_forced ? job->forced[job->generated.count] : work->picked;
+    RETURN_IF_ERROR(soti_tokens_append(&job->generated, &id, 1));
+    if (!is_forced && is_stop_id(job, id)) {
         return soti_job_end(job, kv, SOT_FINISH_STOP);
     }
     /* A model may have more logits than its tokenizer has pieces; the rest have no text. */
-    if ((uint32_t)work->picked < soti_tokenizer_size(job->stopper.stream.tokenizer)) {
-        RETURN_IF_ERROR(soti_stopper_append(&job->stopper, work->picked));
+    if ((uint32_t)id < soti_tokenizer_size(job->stopper.stream.tokenizer)) {
+        RETURN_IF_ERROR(soti_stopper_append(&job->stopper, id));
     }
-    if (job->stopper.stopped) {
+    if (job->stopper.stopped || (is_forced && job->generated.count == job->n_forced)) {
         return soti_job_end(job, kv, SOT_FINISH_STOP);
     }
     if (job->generated.count >= job->max_tokens) {

@@ -29,6 +29,9 @@ typedef struct soti_job {
     uint32_t max_tokens;     /* 0: prefill only */
     const int32_t *stop_ids; /* (n_stop_ids) end of sequence included */
     size_t n_stop_ids;
+    const int32_t *forced; /* (n_forced) taken in place of what is picked; with the last one the
+                              text stops, and nothing else stops it but a full context */
+    uint32_t n_forced;     /* 0: what is picked is taken */
     soti_sampler sampler;
     soti_stopper stopper; /* begun; unused when max_tokens is 0 */
 

@@ -1,59 +1,11 @@
-/* The paper's two-shot prompts (Prompts 1 and 2) and the filling of prompt templates. Which model
+/* The checking and filling of prompt templates. The library's own are in wordings.c; which model
  * sees them in which conversation is conversation.c's matter. */
-#include "prompts.h"
+#include "sot/prompts.h"
 
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/fail.h"
-
-const char soti_prompt_skeleton[] =
-    "You're an organizer responsible for only giving the skeleton (not the full content) for "
-    "answering the question. Provide the skeleton in a list of points (numbered 1., 2., 3., "
-    "etc.) to answer the question. Instead of writing a full sentence, each skeleton point "
-    "should be very short with only 3~5 words. Generally, the skeleton should have 3~10 "
-    "points.\n"
-    "\n"
-    "Question:\n"
-    "What are the typical types of Chinese dishes?\n"
-    "Skeleton:\n"
-    "1. Dumplings. \n"
-    "2. Noodles. \n"
-    "3. Dim Sum. \n"
-    "4. Hot Pot. \n"
-    "5. Wonton. \n"
-    "6. Ma Po Tofu. \n"
-    "7. Char Siu. \n"
-    "8. Fried Rice. \n"
-    "\n"
-    "Question:\n"
-    "What are some practical tips for individuals to reduce their carbon emissions?\n"
-    "Skeleton:\n"
-    "1. Energy conservation. \n"
-    "2. Efficient transportation. \n"
-    "3. Home energy efficiency. \n"
-    "4. Reduce water consumption. \n"
-    "5. Sustainable diet. \n"
-    "6. Sustainable travel. \n"
-    "\n"
-    "Now, please provide the skeleton for the following question.\n"
-    "{request}\n"
-    "Skeleton:\n"
-    " [ROLESWITCHING assistant:] 1.";
-
-const char soti_prompt_point[] =
-    "You're responsible for continuing the writing of one and only one point in the overall "
-    "answer to the following question.\n"
-    "\n"
-    "{request}\n"
-    "\n"
-    "The skeleton of the answer is\n"
-    "\n"
-    "{outline}\n"
-    "\n"
-    "Continue and only continue the writing of point {point}. Write it **very shortly** in "
-    "1~2 sentence and do not continue with other points! [ROLESWITCHING assistant:]{point}. "
-    "{point_outline}";
 
 static const char role_switch[] = "[ROLESWITCHING ";
 static const char role_assistant[] = "[ROLESWITCHING assistant:]";
@@ -61,6 +13,16 @@ static const char role_assistant[] = "[ROLESWITCHING assistant:]";
 enum { N_PLACEHOLDERS = 4 };
 static const char *const placeholders[N_PLACEHOLDERS] = {"{request}", "{outline}", "{point}",
                                                          "{point_outline}"};
+
+/* What each kind of template must have; it may not have the others. */
+static const struct {
+    const char *what;
+    bool wanted[N_PLACEHOLDERS];
+} rules[] = {
+    [SOTI_PROMPT_SKELETON] = {"skeleton", {true, false, false, false}},
+    [SOTI_PROMPT_POINT] = {"point", {true, true, true, true}},
+    [SOTI_PROMPT_CHAINED_POINT] = {"chained point", {false, false, true, true}},
+};
 
 static bool begins_with(const char *text, const char *beginning)
 {
@@ -97,10 +59,9 @@ static sot_status check_role_switches(const char *what, const char *text)
 
 sot_status soti_prompt_check(soti_prompt_kind kind, const char *text)
 {
-    bool of_point = kind == SOTI_PROMPT_POINT;
-    const char *what = of_point ? "point" : "skeleton";
+    const char *what = rules[kind].what;
     for (size_t i = 0; i < N_PLACEHOLDERS; i++) {
-        bool wanted = i == 0 || of_point;
+        bool wanted = rules[kind].wanted[i];
         bool present = strstr(text, placeholders[i]) != NULL;
         if (present != wanted) {
             return soti_fail(SOT_ERR_ARGUMENT, "%s template: %s %s", what, placeholders[i],

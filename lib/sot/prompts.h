@@ -1,5 +1,5 @@
-/* The prompt templates T_s and T_pe (Prompts 1-3) and their filling. Placeholders are replaced in
- * one pass: what a question contains is never read as a placeholder. */
+/* Prompt templates (T_s and T_pe of §2.1) and their filling. Placeholders are replaced in one pass:
+ * what a question contains is never read as a placeholder. */
 #ifndef SOTI_SOT_PROMPTS_H
 #define SOTI_SOT_PROMPTS_H
 
@@ -7,9 +7,6 @@
 
 #include "base/buffer.h"
 #include "sot/sot.h"
-
-extern const char soti_prompt_skeleton[]; /* the paper's two-shot wording, byte for byte */
-extern const char soti_prompt_point[];
 
 /* One filled request. */
 typedef struct soti_request {
@@ -31,12 +28,16 @@ typedef struct soti_prompt_values { /* empty where the template has no such plac
     soti_text point_outline;
 } soti_prompt_values;
 
-typedef enum soti_prompt_kind { SOTI_PROMPT_SKELETON, SOTI_PROMPT_POINT } soti_prompt_kind;
+typedef enum soti_prompt_kind {
+    SOTI_PROMPT_SKELETON,
+    SOTI_PROMPT_POINT,
+    SOTI_PROMPT_CHAINED_POINT /* SOT_PROMPTS_CHAINED */
+} soti_prompt_kind;
 
 /* Checks that a template has the placeholders of its kind ({request}; for a point also {outline},
- * {point}, {point_outline}), none that its kind cannot fill, and at most one role switch, to the
- * assistant. Other braces and brackets are plain text: prompts contain code. Returns ARGUMENT,
- * naming template and placeholder. */
+ * {point}, {point_outline}; for a chained one the last two alone), none that its kind cannot fill,
+ * and at most one role switch, to the assistant. Other braces and brackets are plain text: prompts
+ * contain code. Returns ARGUMENT, naming template and placeholder. */
 sot_status soti_prompt_check(soti_prompt_kind kind, const char *text);
 
 /* Fills a checked template. What stands before "[ROLESWITCHING assistant:]" becomes the user's part

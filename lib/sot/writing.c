@@ -45,7 +45,15 @@ static sot_status make_job(soti_writing *writing, soti_asking *asking, uint32_t 
     RETURN_IF_ERROR(soti_asking_encode(asking, &writing->request, &writing->prompt));
     RETURN_IF_ERROR(soti_asking_count_constant(asking, &writing->request, &writing->prompt,
                                                &writing->n_constant));
-    return soti_asking_make_job(asking, stage, 0, &writing->prompt, writing->job);
+    RETURN_IF_ERROR(soti_asking_make_job(asking, stage, 0, &writing->prompt, writing->job));
+    const char *forced = asking->params->forced_skeleton;
+    if (stage == SOT_STAGE_SKELETON && forced != NULL) {
+        RETURN_IF_ERROR(soti_tokenizer_encode(asking->tokenizer, forced, strlen(forced),
+                                              SOTI_TOKENIZE_BEHIND, &writing->forced));
+        writing->job->forced = writing->forced.ids;
+        writing->job->n_forced = writing->job->max_tokens = (uint32_t)writing->forced.count;
+    }
+    return SOT_OK;
 }
 
 sot_status soti_writing_begin(soti_writing *writing, soti_asking *asking, uint32_t stage,
@@ -95,4 +103,5 @@ void soti_writing_end(soti_writing *writing, soti_asking *asking)
     writing->job->sequence = NULL;
     soti_job_free(writing->job, soti_engine_kv(session->engine));
     soti_request_free(&writing->request);
+    soti_tokens_free(&writing->forced);
 }

@@ -14,6 +14,7 @@ typedef struct soti_writing {
     soti_request request;
     soti_tokens prompt;
     uint32_t n_constant; /* tokens of prompt that belong to the template alone */
+    soti_tokens forced;  /* params->forced_skeleton, for a skeleton's job */
     soti_job *job;       /* the caller's; its stage says what is written */
 } soti_writing;
 

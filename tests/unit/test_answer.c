@@ -45,6 +45,26 @@ static void aggregate_points_puts_one_space_and_newlines(void **state)
     soti_answer_free(answer);
 }
 
+static void aggregate_says_a_repeated_point_once_where_it_was_asked_for(void **state)
+{
+    (void)state;
+    const char *const expansions[] = {" 1. Dim Sum. They are small.", "2. Noodles of rice.\n",
+                                      "3. Wonton.", "5. Tofu is soft.", "Fried"};
+    sot_answer *answer =
+        make_answer("1. Dim Sum. \n2. Noodles\n3. Wonton.\n4. Tofu\n5. Rice", expansions, 5);
+    answer->repeats_points = true;
+    assert_int_equal(soti_answer_aggregate(answer), SOT_OK);
+    assert_string_equal(soti_buffer_text(&answer->text),
+                        "1. Dim Sum.  They are small.\n2. Noodles of rice.\n3. Wonton. \n"
+                        "4. Tofu 5. Tofu is soft.\n5. Rice Fried");
+    answer->repeats_points = false; /* the paper's two-shot wording: what is there was written */
+    assert_int_equal(soti_answer_aggregate(answer), SOT_OK);
+    assert_string_equal(soti_buffer_text(&answer->text),
+                        "1. Dim Sum.  1. Dim Sum. They are small.\n2. Noodles 2. Noodles of rice.\n"
+                        "3. Wonton. 3. Wonton.\n4. Tofu 5. Tofu is soft.\n5. Rice Fried");
+    soti_answer_free(answer);
+}
+
 static void aggregate_without_expansions_is_the_skeleton(void **state)
 {
     (void)state;
@@ -140,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aggregate_points_puts_one_space_and_newlines),
+        cmocka_unit_test(aggregate_says_a_repeated_point_once_where_it_was_asked_for),
         cmocka_unit_test(aggregate_without_expansions_is_the_skeleton),
         cmocka_unit_test(aggregate_out_of_memory_says_so),
         cmocka_unit_test(trim_takes_white_space_of_any_script),

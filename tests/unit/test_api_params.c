@@ -9,6 +9,7 @@
 
 #include "api/api_params.h"
 #include "scripted_model.h"
+#include "sot/wordings.h"
 
 /* A version of a struct, and a later one. */
 typedef struct old_params {
@@ -147,8 +148,31 @@ static void generate_params_null_gives_the_documented_defaults(void **state)
     assert_int_equal(params->max_point_tokens, 256);
     assert_ptr_equal(params->custom_conversation, &complete.conversation);
     assert_ptr_equal(params->prompts, &complete.prompts);
-    assert_ptr_equal(complete.prompts.skeleton, soti_prompt_skeleton);
-    assert_ptr_equal(complete.prompts.point, soti_prompt_point);
+    assert_ptr_equal(complete.prompts.skeleton, soti_wording_find(NULL)->skeleton);
+    assert_ptr_equal(complete.prompts.point, soti_wording_find(NULL)->point);
+}
+
+static void prompts_go_before_the_wording(void **state)
+{
+    (void)state;
+    sot_prompts prompts = {.struct_size = sizeof prompts, .skeleton = "Plan {request}"};
+    const sot_generate_params params = {
+        .struct_size = sizeof params, .wording = "chained", .prompts = &prompts};
+    const soti_wording *chained = soti_wording_find("chained");
+    assert_int_equal(soti_generate_params_read(&scripted_model, &params, &complete), SOT_OK);
+    assert_string_equal(complete.prompts.skeleton, "Plan {request}");
+    assert_ptr_equal(complete.prompts.point, chained->point);
+    assert_int_equal(complete.prompts.flags, SOT_PROMPTS_CHAINED);
+    prompts.point =
+        "{request}{outline}{point}{point_outline}"; /* not chained, as it does not say so */
+    prompts.skeleton = NULL;
+    assert_int_equal(soti_generate_params_read(&scripted_model, &params, &complete), SOT_OK);
+    assert_ptr_equal(complete.prompts.skeleton, chained->skeleton);
+    assert_int_equal(complete.prompts.flags, 0);
+    prompts.flags = SOT_PROMPTS_CHAINED;
+    prompts.point = "{point}{point_outline}";
+    assert_int_equal(soti_generate_params_read(&scripted_model, &params, &complete), SOT_OK);
+    assert_int_equal(complete.prompts.flags, SOT_PROMPTS_CHAINED);
 }
 
 static void conversation_default_is_the_model_s(void **state)
@@ -205,6 +229,11 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
     static const sot_conversation invalid = {.struct_size = sizeof invalid, .user_end = "\x80"};
     static const sot_conversation unsized = {.user_end = "x"};
     static const sot_prompts flagged_prompts = {.struct_size = sizeof flagged_prompts, .flags = 8};
+    static const sot_prompts chained_without = {.struct_size = sizeof chained_without,
+                                                .flags = SOT_PROMPTS_CHAINED};
+    static const sot_prompts chained_full = {.struct_size = sizeof chained_full,
+                                             .flags = SOT_PROMPTS_CHAINED,
+                                             .point = "{request}{outline}{point}{point_outline}"};
     static const sot_prompts no_request = {.struct_size = sizeof no_request, .skeleton = "hello"};
     static const sot_prompts no_point = {.struct_size = sizeof no_point, .point = "{request}"};
     static const sot_prompts invalid_prompts = {.struct_size = sizeof invalid_prompts,
@@ -242,6 +271,15 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
         {PARAMS(.prompts = &no_request), SOT_ERR_ARGUMENT, "{request}"},
         {PARAMS(.prompts = &no_point), SOT_ERR_ARGUMENT, "{outline}"},
         {PARAMS(.prompts = &invalid_prompts), SOT_ERR_ARGUMENT, "prompts.point: byte 9"},
+        {PARAMS(.prompts = &chained_without), SOT_ERR_ARGUMENT,
+         "prompts: SOT_PROMPTS_CHAINED is set, point is NULL"},
+        {PARAMS(.prompts = &chained_full), SOT_ERR_ARGUMENT,
+         "chained point template: {request} has no meaning here"},
+        {PARAMS(.wording = "terse"), SOT_ERR_ARGUMENT,
+         "wording: \"terse\" is none of two-shot, zero-shot, compact, chained"},
+        {PARAMS(.wording = ""), SOT_ERR_ARGUMENT, "wording: \"\" is none of"},
+        {PARAMS(.forced_skeleton = ""), SOT_ERR_ARGUMENT, "forced_skeleton: is empty"},
+        {PARAMS(.forced_skeleton = " A\xff"), SOT_ERR_ARGUMENT, "forced_skeleton: byte 2"},
         {{.struct_size = 0}, SOT_ERR_ARGUMENT, "generate parameters: struct_size is 0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -263,6 +301,7 @@ int main(void)
         TEST(write_fills_what_the_caller_has),
         TEST(text_that_is_no_utf8_is_refused_with_its_place),
         TEST(generate_params_null_gives_the_documented_defaults),
+        TEST(prompts_go_before_the_wording),
         TEST(conversation_default_is_the_model_s),
         TEST(conversation_unknown_lists_the_known),
         TEST(generate_params_out_of_range_are_refused_by_name),

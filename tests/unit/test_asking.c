@@ -10,6 +10,7 @@
 #include "scripted_model.h"
 #include "sot/asking.h"
 #include "sot/conversation.h"
+#include "sot/wordings.h"
 
 static sot_session *session;
 static soti_asking asking;
@@ -22,7 +23,8 @@ static int setup(void **state)
     (void)state;
     scripted_model_open();
     assert_int_equal(sot_session_create(&scripted_model, NULL, &session), SOT_OK);
-    prompts = (sot_prompts){.skeleton = soti_prompt_skeleton, .point = soti_prompt_point};
+    prompts = (sot_prompts){.skeleton = soti_wording_find(NULL)->skeleton,
+                            .point = soti_wording_find(NULL)->point};
     conversation = (sot_conversation){.user_tag = "U ", .assistant_tag = " A:"};
     params = (sot_generate_params){.prompts = &prompts,
                                    .custom_conversation = &conversation,

@@ -142,6 +142,30 @@ static void job_ends_for_each_reason(void **state)
     }
 }
 
+static void job_forced_takes_its_ids_to_the_end(void **state)
+{
+    (void)state;
+    const int32_t forced[] = {byte_id('a'), SCRIPT_EOS, byte_id('#'), byte_id('b')};
+    soti_job job = make_job(4);
+    job.forced = forced;
+    job.n_forced = 4;
+    assert_int_equal(soti_job_start(&job, session->engine), SOT_OK);
+    assert_int_equal(play_step(&job, 20, SCRIPT_EOS), SOT_OK); /* what is picked does not count */
+    for (size_t i = 1; i < 4; i++) {
+        soti_work work;
+        assert_int_equal(job.state, SOTI_JOB_DECODE);
+        soti_job_propose(&job, &work);
+        assert_int_equal(work.tokens[0], forced[i - 1]);
+        assert_int_equal(work.want_pick, 1); /* at the same cost */
+        assert_int_equal(play_step(&job, 1, byte_id('z')), SOT_OK);
+    }
+    assert_int_equal(job.state, SOTI_JOB_DONE);
+    assert_int_equal(job.finish, SOT_FINISH_STOP);
+    assert_memory_equal(job.generated.ids, forced, sizeof forced);
+    assert_string_equal(soti_buffer_text(&job.stopper.text), "a#b");
+    soti_job_free(&job, kv);
+}
+
 static void job_without_tokens_to_write_is_done_behind_its_prompt(void **state)
 {
     (void)state;
@@ -242,6 +266,7 @@ int main(void)
         TEST(job_goes_through_its_states),
         TEST(job_row_left_out_of_a_step_changes_nothing),
         TEST(job_ends_for_each_reason),
+        TEST(job_forced_takes_its_ids_to_the_end),
         TEST(job_without_tokens_to_write_is_done_behind_its_prompt),
         TEST(job_forked_from_a_parent_proposes_the_rest),
         TEST(job_positions_leave_the_last_token_out),

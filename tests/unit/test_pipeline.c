@@ -9,6 +9,7 @@
 
 #include "event_log.h"
 #include "scripted_model.h"
+#include "sot/wordings.h"
 
 static int setup(void **state)
 {
@@ -292,8 +293,8 @@ static void generate_second_question_reuses_both_templates(void **state)
     assert_int_equal(sot_answer_get_stats(answer, &second), SOT_OK);
     sot_answer_free(answer);
     /* What is in front of {request}, and BOS. */
-    size_t n_skeleton = 1 + (size_t)(strstr(soti_prompt_skeleton, "{") - soti_prompt_skeleton);
-    size_t n_point = 1 + (size_t)(strstr(soti_prompt_point, "{") - soti_prompt_point);
+    size_t n_skeleton = 1 + strcspn(soti_wording_find(NULL)->skeleton, "{");
+    size_t n_point = 1 + strcspn(soti_wording_find(NULL)->point, "{");
     assert_int_equal(first.reused_tokens[1], 0);
     assert_int_equal(second.reused_tokens[1], n_skeleton);
     assert_int_equal(second.prefill_tokens[1], first.prefill_tokens[1] - n_skeleton);
@@ -301,6 +302,100 @@ static void generate_second_question_reuses_both_templates(void **state)
     assert_int_equal(second.prefill_tokens[2], first.prefill_tokens[2] + n_both - n_point);
     assert_int_equal(second.prefill_tokens[2] + second.reused_tokens[2],
                      first.prefill_tokens[2] + first.reused_tokens[2]);
+    scripted_session_close(session);
+}
+
+static void generate_forced_skeleton_is_taken_whole(void **state)
+{
+    (void)state;
+    script_three_points(); /* the skeleton of which is not asked for */
+    const char *const stops[] = {"Two"};
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.forced_skeleton = " One\n2. Two\n3. Three";
+    params.max_skeleton_tokens = 3;
+    params.stop_strings = stops;
+    params.n_stop_strings = 1;
+    event_log log = {0};
+    params.on_event = event_log_record;
+    params.event_user = &log;
+    sot_session *session = scripted_session_open(NULL);
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
+    assert_string_equal(sot_answer_text(answer),
+                        "1. One first.\n2. Two second one.\n3. Three third");
+    assert_string_equal(soti_buffer_text(&log.texts[SOT_STAGE_SKELETON]),
+                        " 1. One\n2. Two\n3. Three");
+    sot_stats stats = SOT_STATS_INIT;
+    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    assert_int_equal(stats.decode_tokens[1], strlen(params.forced_skeleton));
+    assert_int_equal(stats.decode_steps[1], strlen(params.forced_skeleton) - 1);
+    sot_answer_free(answer);
+    event_log_free(&log);
+    sot_points *points = NULL;
+    params.on_event = NULL;
+    assert_int_equal(sot_skeleton(session, "What?", &params, &points), SOT_OK);
+    assert_string_equal(sot_points_source(points), " 1. One\n2. Two\n3. Three");
+    sot_points_free(points);
+    scripted_session_close(session);
+}
+
+static void generate_forced_skeleton_beyond_the_context_is_full(void **state)
+{
+    (void)state;
+    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+    session_params.n_ctx = 64;
+    sot_prompts prompts = SOT_PROMPTS_INIT;
+    prompts.skeleton = "{request}[ROLESWITCHING assistant:] 1.";
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.prompts = &prompts;
+    params.forced_skeleton =
+        " one long line that never ends before the sixty-four tokens are all used up";
+    sot_session *session = scripted_session_open(&session_params);
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_ERR_CONTEXT_FULL);
+    assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
+    sot_answer_free(answer);
+    scripted_session_close(session);
+}
+
+static void generate_zero_shot_has_each_point_once(void **state)
+{
+    (void)state;
+    script_skeleton("1. Alpha.\n2. Beta.");
+    script_text(0, "1. Alpha. It is first.", false);
+    script_text(1, "It is second.", false);
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.wording = "zero-shot";
+    sot_session *session = scripted_session_open(NULL);
+    sot_answer *answer = NULL;
+    assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
+    assert_string_equal(sot_answer_text(answer), "1. Alpha. It is first.\n2. Beta. It is second.");
+    assert_string_equal(sot_answer_point(answer, 0), "1. Alpha. It is first.");
+    sot_answer_free(answer);
+    scripted_session_close(session);
+}
+
+/* Behind what the requests have in common there are only number and point, each byte a token. */
+static void generate_compact_computes_only_the_points_anew(void **state)
+{
+    (void)state;
+    static const char question[] = "What is it?";
+    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+    params.wording = "compact";
+    params.forced_skeleton = " Alpha\n2. Beta\n3. Gamma";
+    sot_session *session = scripted_session_open(NULL);
+    sot_stats stats = SOT_STATS_INIT;
+    for (int round = 0; round < 2; round++) {
+        sot_answer *answer = NULL;
+        assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
+        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        sot_answer_free(answer);
+    }
+    assert_int_equal(stats.prefill_tokens[1], strlen(question) + strlen(" 1."));
+    assert_int_equal(stats.prefill_tokens[2], strlen(question) + strlen("\nSkeleton:\n") +
+                                                  strlen(" 1. Alpha\n2. Beta\n3. Gamma") +
+                                                  strlen(" ") + strlen("1. Alpha") +
+                                                  strlen("2. Beta") + strlen("3. Gamma"));
     scripted_session_close(session);
 }
 
@@ -318,8 +413,7 @@ static void expand_one_point_keeps_its_beginning_too(void **state)
         assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
         sot_answer_free(answer);
     }
-    assert_int_equal(stats.reused_tokens[2],
-                     1 + (size_t)(strstr(soti_prompt_point, "{") - soti_prompt_point));
+    assert_int_equal(stats.reused_tokens[2], 1 + strcspn(soti_wording_find(NULL)->point, "{"));
     scripted_session_close(session);
 }
 
@@ -469,6 +563,10 @@ int main(void)
         TEST(generate_token_without_a_piece_has_no_text),
         TEST(expand_shares_the_common_beginning),
         TEST(generate_second_question_reuses_both_templates),
+        TEST(generate_forced_skeleton_is_taken_whole),
+        TEST(generate_forced_skeleton_beyond_the_context_is_full),
+        TEST(generate_zero_shot_has_each_point_once),
+        TEST(generate_compact_computes_only_the_points_anew),
         TEST(expand_one_point_keeps_its_beginning_too),
         TEST(expand_without_points_answers_with_their_source),
         TEST(skeleton_alone_gives_the_points),

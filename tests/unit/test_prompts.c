@@ -1,52 +1,23 @@
-/* Prompt templates: the paper's wording against the shared data, checking, and filling. */
+/* Prompt templates: checking and filling. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <jansson.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "sot/prompts.h"
+#include "sot/wordings.h"
 
 #define TEXT(literal)                                                                              \
     (soti_text)                                                                                    \
     {                                                                                              \
         literal, sizeof(literal) - 1                                                               \
     }
-
-static void prompts_builtin_equal_the_published_ones(void **state)
-{
-    (void)state;
-    const char *shared = getenv("SOT_SHARED_DIR");
-    char path[4096];
-    snprintf(path, sizeof path, "%s/data/prompts_opensource.json",
-             shared ? shared : SOT_SOURCE_DIR "/../shared");
-    json_error_t error;
-    json_t *prompts = json_load_file(path, 0, &error);
-    if (prompts == NULL) {
-        print_message("SKIPPED: %s: %s (set SOT_SHARED_DIR)\n", path, error.text);
-        skip();
-    }
-    assert_string_equal(soti_prompt_skeleton,
-                        json_string_value(json_object_get(prompts, "outline_prompt")));
-    assert_string_equal(soti_prompt_point,
-                        json_string_value(json_object_get(prompts, "point_prompt")));
-    json_decref(prompts);
-}
-
-static void prompts_builtin_pass_the_check(void **state)
-{
-    (void)state;
-    assert_int_equal(soti_prompt_check(SOTI_PROMPT_SKELETON, soti_prompt_skeleton), SOT_OK);
-    assert_int_equal(soti_prompt_check(SOTI_PROMPT_POINT, soti_prompt_point), SOT_OK);
-}
 
 static void prompts_broken_template_is_refused_by_name(void **state)
 {
@@ -70,6 +41,14 @@ static void prompts_broken_template_is_refused_by_name(void **state)
          "point template: {point_outline} is missing"},
         {SOTI_PROMPT_POINT, "{outline}{point}{point_outline}",
          "point template: {request} is missing"},
+        {SOTI_PROMPT_CHAINED_POINT, "{point}",
+         "chained point template: {point_outline} is missing"},
+        {SOTI_PROMPT_CHAINED_POINT, "{point_outline}",
+         "chained point template: {point} is missing"},
+        {SOTI_PROMPT_CHAINED_POINT, "{point}{point_outline}{request}",
+         "chained point template: {request} has no meaning here"},
+        {SOTI_PROMPT_CHAINED_POINT, "{point}{point_outline}{outline}",
+         "chained point template: {outline} has no meaning here"},
         {SOTI_PROMPT_SKELETON, "{request}[ROLESWITCHING user:]",
          "skeleton template, byte 9: the role can be switched to the assistant only, by "
          "\"[ROLESWITCHING assistant:]\""},
@@ -112,13 +91,14 @@ static void prompts_fill_of_the_paper_keeps_white_space(void **state)
     (void)state;
     soti_prompt_values values = {.request = TEXT("Why?")};
     soti_request request = {0};
-    assert_int_equal(soti_prompt_fill(soti_prompt_skeleton, &values, &request), SOT_OK);
+    assert_int_equal(soti_prompt_fill(soti_wording_find(NULL)->skeleton, &values, &request),
+                     SOT_OK);
     assert_string_equal(soti_buffer_text(&request.partial), " 1.");
     static const char end[] = "for the following question.\nWhy?\nSkeleton:\n ";
     assert_true(request.user.size > sizeof end);
     assert_string_equal(request.user.data + request.user.size - (sizeof end - 1), end);
-    assert_int_equal(request.constant,
-                     strstr(soti_prompt_skeleton, "{request}") - soti_prompt_skeleton);
+    assert_int_equal(request.constant, strstr(soti_wording_find(NULL)->skeleton, "{request}") -
+                                           soti_wording_find(NULL)->skeleton);
     soti_request_free(&request);
 }
 
@@ -171,7 +151,7 @@ static void prompts_allocation_failure_is_reported(void **state)
     for (;; n_failed++) {
         soti_request request = {0};
         soti_alloc_fail_at(n_failed);
-        sot_status status = soti_prompt_fill(soti_prompt_point, &values, &request);
+        sot_status status = soti_prompt_fill(soti_wording_find(NULL)->point, &values, &request);
         bool struck = soti_alloc_fail_at(-1) < 0;
         soti_request_free(&request);
         if (!struck) {
@@ -186,8 +166,6 @@ static void prompts_allocation_failure_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prompts_builtin_equal_the_published_ones),
-        cmocka_unit_test(prompts_builtin_pass_the_check),
         cmocka_unit_test(prompts_broken_template_is_refused_by_name),
         cmocka_unit_test(prompts_fill_places_every_value),
         cmocka_unit_test(prompts_fill_of_the_paper_keeps_white_space),

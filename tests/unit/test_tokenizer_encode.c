@@ -201,6 +201,40 @@ static void encode_llama_edge_cases_are_the_librarys(void **state)
     soti_tokenizer_free(llama);
 }
 
+/* The rest of SentencePiece's ids of the same text behind "x\n". */
+static void encode_behind_other_ids_has_no_dummy_prefix(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int32_t ids[9];
+        size_t n;
+    } cases[] = {
+        {"  Alpha.\n2. Beta", {29871, 838, 2026, 29889, 13, 29906, 29889, 350, 1187}, 9},
+        {"Alpha", {28630}, 1},
+        {" ", {29871}, 1},
+        {"\n\nA", {13, 13, 29909}, 3},
+        {" a  b ", {263, 29871, 289, 29871}, 4},
+        {"", {0}, 0},
+    };
+    soti_tokenizer *llama = load_llama();
+    if (llama == NULL) {
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        soti_tokens ids = {0};
+        assert_int_equal(soti_tokenizer_encode(llama, cases[i].text, strlen(cases[i].text),
+                                               SOTI_TOKENIZE_BEHIND, &ids),
+                         SOT_OK);
+        assert_int_equal(ids.count, cases[i].n);
+        for (size_t k = 0; k < ids.count; k++) {
+            assert_int_equal(ids.ids[k], cases[i].ids[k]);
+        }
+        soti_tokens_free(&ids);
+    }
+    soti_tokenizer_free(llama);
+}
+
 static void encode_appends_behind_what_is_there(void **state)
 {
     (void)state;
@@ -294,6 +328,7 @@ int main(void)
         cmocka_unit_test(encode_random_vocabularies_equals_the_slow_way),
         cmocka_unit_test(encode_in_stretches_equals_the_slow_way),
         cmocka_unit_test(encode_llama_edge_cases_are_the_librarys),
+        cmocka_unit_test(encode_behind_other_ids_has_no_dummy_prefix),
         cmocka_unit_test(encode_appends_behind_what_is_there),
         cmocka_unit_test(encode_a_megabyte_takes_under_a_second),
     };
