@@ -60,9 +60,11 @@ static int label_of(struct reading *reading, const json_t *object, const char *m
 
 static void read_stages(struct reading *reading, const json_t *stats, struct record *record)
 {
-    static const char *const names[N_STAGES] = {"normal", "skeleton", "expand"};
+    static const char *const names[N_STAGES] = {"normal", "skeleton", "expand", "route"};
     for (unsigned i = 0; i < N_STAGES; i++) {
         const json_t *object = json_object_get(stats, names[i]);
+        if (!object && i == STAGE_ROUTE)
+            continue;
         if (!json_is_object(object)) {
             miss(reading, names[i]);
             return;

@@ -22,7 +22,7 @@ struct record_stage {
     uint32_t prefill_tokens, reused_tokens, decode_tokens, decode_steps, max_rows;
 };
 
-enum { STAGE_NORMAL, STAGE_SKELETON, STAGE_EXPAND, N_STAGES };
+enum { STAGE_NORMAL, STAGE_SKELETON, STAGE_EXPAND, STAGE_ROUTE, N_STAGES };
 
 /* Strings are borrowed from json and end at a NUL byte that a model may have written. */
 struct record {

@@ -61,6 +61,7 @@ static json_t *parameters_json(const sot_generate_params *params, const json_t *
     set_count(object, "max_points", params->max_points);
     json_object_set_new(object, "template", string_json(params->conversation));
     json_object_set_new(object, "system", string_json(params->system_message));
+    json_object_set_new(object, "wording", string_json(params->wording));
     json_object_set_new(object, "prompts",
                         prompts_file ? json_deep_copy(prompts_file) : json_null());
     return object;

@@ -23,6 +23,8 @@ static const struct option_row rows[] = {
     {"template", 0, OPTION_TEXT, AT(generate.conversation), 0, 0, "NAME",
      "conversation template (default: the model's)"},
     {"system", 0, OPTION_TEXT, AT(generate.system_message), 0, 0, "TEXT", "system message"},
+    {"wording", 0, OPTION_TEXT, AT(generate.wording), 0, 0, "NAME",
+     "of the prompts: two-shot (default), zero-shot, compact, chained"},
     {"prompts", 0, OPTION_TEXT, AT(prompts_path), 0, 0, "FILE",
      "JSON with outline_prompt and point_prompt"},
     {"temperature", 0, OPTION_REAL, AT(generate.temperature), 0, 1000, "X",

@@ -84,7 +84,7 @@ static void set_answer(json_t *object, const sot_model *model, const struct memo
     json_t *made = answer_json(answer);
     json_t *skeleton = json_object_get(json_object_get(made, "skeleton"), "source");
     uint32_t n_tokens = 0;
-    for (unsigned i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof stats.decode_tokens / sizeof *stats.decode_tokens; i++)
         n_tokens += stats.decode_tokens[i];
     uint32_t answer_tokens =
         tokens_of(model, sot_answer_text(answer), sot_answer_text_size(answer));

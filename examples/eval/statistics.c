@@ -7,20 +7,38 @@
 
 #include "../sot/text.h"
 
+/* Of the values that are defined. */
+struct mean {
+    double sum;
+    size_t n;
+};
+
 /* Sums while a category's questions are gone through. */
 struct sums {
     double points, skeleton_tokens;
     double point_tokens, n_points, longest_point, balance;
-    double normal_tokens, mode_tokens, normal_ns, mode_ns, speedup;
+    double normal_tokens, mode_tokens, normal_ns, mode_ns;
     double critical_tokens; /* that cannot be generated side by side */
-    double longest_over_normal, answer_over_normal;
-    size_t n_longest_over_normal;
+    struct mean longest_over_normal, answer_over_normal, speedup;
     double normal_peak, mode_peak;
 };
 
 static double ratio(double part, double whole)
 {
     return whole > 0 ? part / whole : NAN;
+}
+
+static void add(struct mean *mean, double value)
+{
+    if (isnan(value))
+        return;
+    mean->sum += value;
+    mean->n++;
+}
+
+static double mean_of(struct mean mean)
+{
+    return ratio(mean.sum, (double)mean.n);
 }
 
 static int succeeded(const struct record *record)
@@ -69,17 +87,16 @@ static void add_pair(struct category_statistics *row, struct sums *sums,
     sums->mode_tokens += record->n_tokens;
     sums->normal_ns += (double)normal->total_ns;
     sums->mode_ns += (double)record->total_ns;
-    sums->speedup += speedup;
+    add(&sums->speedup, speedup);
     row->speedup_least = fmin(row->speedup_least, speedup);
     row->speedup_most = fmax(row->speedup_most, speedup);
     sums->critical_tokens +=
         is_sot ? record->stages[STAGE_SKELETON].decode_tokens + (double)record->longest_point
-               : (double)record->n_tokens;
-    sums->answer_over_normal += ratio(record->answer_tokens, normal->answer_tokens);
-    if (is_sot && record->n_points > 0) {
-        sums->longest_over_normal += ratio(record->longest_point, normal->n_tokens);
-        sums->n_longest_over_normal++;
-    }
+               : record->stages[STAGE_NORMAL].decode_tokens;
+    sums->critical_tokens += record->stages[STAGE_ROUTE].decode_tokens;
+    add(&sums->answer_over_normal, ratio(record->answer_tokens, normal->answer_tokens));
+    if (is_sot && record->n_points > 0)
+        add(&sums->longest_over_normal, ratio(record->longest_point, normal->n_tokens));
     sums->normal_peak = fmax(sums->normal_peak, (double)normal->peak_bytes);
     sums->mode_peak = fmax(sums->mode_peak, (double)record->peak_bytes);
 }
@@ -96,11 +113,10 @@ static void finish(struct category_statistics *row, const struct sums *sums)
     row->mode_tokens = ratio(sums->mode_tokens, n_compared);
     row->normal_ns = ratio(sums->normal_ns, n_compared);
     row->mode_ns = ratio(sums->mode_ns, n_compared);
-    row->longest_over_normal =
-        ratio(sums->longest_over_normal, (double)sums->n_longest_over_normal);
-    row->answer_over_normal = ratio(sums->answer_over_normal, n_compared);
+    row->longest_over_normal = mean_of(sums->longest_over_normal);
+    row->answer_over_normal = mean_of(sums->answer_over_normal);
     row->speedup = ratio(sums->normal_ns, sums->mode_ns);
-    row->speedup_mean = ratio(sums->speedup, n_compared);
+    row->speedup_mean = mean_of(sums->speedup);
     row->bound = ratio(sums->normal_tokens, sums->critical_tokens);
     row->memory = ratio(sums->mode_peak, sums->normal_peak);
 }
@@ -133,6 +149,32 @@ static void make_row(struct category_statistics *row, const struct record_list *
     finish(row, &sums);
 }
 
+/* A row and a column of the table below. */
+static size_t *routed_cell(struct routing *routing, int suitable, int is_sot)
+{
+    return suitable ? (is_sot ? &routing->tp : &routing->fn)
+                    : (is_sot ? &routing->fp : &routing->tn);
+}
+
+static void make_routing(struct routing *routing, const struct record_list *list, const char *mode)
+{
+    double latency_ns = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct record *record = &list->records[i];
+        if (!record->decision || strcmp(record->mode, mode) != 0)
+            continue;
+        const char *label = json_string_value(json_object_get(record->decision, "label"));
+        int is_sot = label && strcmp(label, "sot") == 0;
+        routing->n++;
+        routing->n_sot += (size_t)is_sot;
+        routing->n_undecided += label && strcmp(label, "undecided") == 0;
+        latency_ns += json_number_value(json_object_get(record->decision, "latency_ns"));
+        if (record->suitable >= 0)
+            ++*routed_cell(routing, record->suitable, is_sot);
+    }
+    routing->latency_ns = ratio(latency_ns, (double)routing->n);
+}
+
 void statistics_make(struct statistics *statistics, const struct record_list *list,
                      const char *mode)
 {
@@ -147,6 +189,7 @@ void statistics_make(struct statistics *statistics, const struct record_list *li
             make_row(&statistics->rows[statistics->n++], list, mode, category);
     }
     make_row(&statistics->rows[statistics->n++], list, mode, NULL);
+    make_routing(&statistics->routing, list, mode);
 }
 
 void statistics_free(struct statistics *statistics)

@@ -36,8 +36,17 @@ struct category_statistics {
     double memory;                      /* peak bytes, mode ÷ normal (largest of each) */
 };
 
+/* The router's decisions against what people said of the same questions (paper Tables 3 and 4):
+ * positive is "suits SoT". */
+struct routing {
+    size_t n, n_sot, n_undecided;
+    size_t tn, fp, fn, tp; /* of the questions whose file says whether they are suitable */
+    double latency_ns;     /* mean; NAN without decisions */
+};
+
 struct statistics {
     const char *mode;
+    struct routing routing;           /* n is 0 where nothing was routed */
     struct category_statistics *rows; /* (n) categories as they come first, then all */
     size_t n;
 };

@@ -15,6 +15,18 @@ static void print_cell(int width, int n_digits, double value, const char *unit)
     printf("%*s", width, cell);
 }
 
+static void print_routing(const struct routing *routing)
+{
+    size_t n_labelled = routing->tn + routing->fp + routing->fn + routing->tp;
+    printf("\nrouter: %zu of %zu questions by SoT, %zu undecided, %.3f ms a question\n",
+           routing->n_sot, routing->n, routing->n_undecided, routing->latency_ns / 1e6);
+    if (n_labelled)
+        printf("against the labels of %zu questions: tn %zu, fp %zu, fn %zu, tp %zu, accuracy "
+               "%.3f\n",
+               n_labelled, routing->tn, routing->fp, routing->fn, routing->tp,
+               (double)(routing->tn + routing->tp) / (double)n_labelled);
+}
+
 void statistics_print(const struct statistics *statistics)
 {
     int is_routed = strcmp(statistics->mode, "routed") == 0;
@@ -45,6 +57,8 @@ void statistics_print(const struct statistics *statistics)
         print_cell(8, 3, row->memory, "x");
         printf("\n");
     }
+    if (statistics->routing.n)
+        print_routing(&statistics->routing);
 }
 
 static void set_real(json_t *object, const char *member, double value)
@@ -52,14 +66,19 @@ static void set_real(json_t *object, const char *member, double value)
     json_object_set_new(object, member, isnan(value) ? json_null() : json_real(value));
 }
 
+static void set_count(json_t *object, const char *member, size_t value)
+{
+    json_object_set_new(object, member, json_integer((json_int_t)value));
+}
+
 static json_t *row_json(const struct category_statistics *row)
 {
     json_t *object = json_object();
     json_object_set_new(object, "category", json_text(row->category, strlen(row->category)));
-    json_object_set_new(object, "n_questions", json_integer((json_int_t)row->n_questions));
-    json_object_set_new(object, "n_compared", json_integer((json_int_t)row->n_compared));
-    json_object_set_new(object, "n_sot", json_integer((json_int_t)row->n_sot));
-    json_object_set_new(object, "n_expanded", json_integer((json_int_t)row->n_expanded));
+    set_count(object, "n_questions", row->n_questions);
+    set_count(object, "n_compared", row->n_compared);
+    set_count(object, "n_sot", row->n_sot);
+    set_count(object, "n_expanded", row->n_expanded);
     set_real(object, "points", row->points);
     set_real(object, "skeleton_tokens", row->skeleton_tokens);
     set_real(object, "point_tokens", row->point_tokens);
@@ -80,6 +99,20 @@ static json_t *row_json(const struct category_statistics *row)
     return object;
 }
 
+static json_t *routing_json(const struct routing *routing)
+{
+    json_t *object = json_object();
+    set_count(object, "n", routing->n);
+    set_count(object, "n_sot", routing->n_sot);
+    set_count(object, "n_undecided", routing->n_undecided);
+    set_count(object, "tn", routing->tn);
+    set_count(object, "fp", routing->fp);
+    set_count(object, "fn", routing->fn);
+    set_count(object, "tp", routing->tp);
+    set_real(object, "latency_ns", routing->latency_ns);
+    return object;
+}
+
 json_t *statistics_json(const struct statistics *statistics)
 {
     json_t *rows = json_array();
@@ -88,5 +121,7 @@ json_t *statistics_json(const struct statistics *statistics)
     json_t *object = json_object();
     json_object_set_new(object, "mode", json_string(statistics->mode));
     json_object_set_new(object, "categories", rows);
+    json_object_set_new(object, "routing",
+                        statistics->routing.n ? routing_json(&statistics->routing) : json_null());
     return object;
 }

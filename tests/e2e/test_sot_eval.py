@@ -489,7 +489,8 @@ def expected_row(records, category, mode):
         "mode_ns": mean(total(r) for _, r in pairs),
         "longest_over_normal": mean(max(p["tokens"] for p in r["points"]) / n["n_tokens"]
                                     for n, r in pairs if r["ran"] == "sot" and r["points"]),
-        "answer_over_normal": mean(r["answer_tokens"] / n["answer_tokens"] for n, r in pairs),
+        "answer_over_normal": mean(r["answer_tokens"] / n["answer_tokens"] for n, r in pairs
+                                   if n["answer_tokens"]),
         "speedup": fraction(sum(total(n) for n, _ in pairs), sum(total(r) for _, r in pairs)),
         "speedup_mean": mean(speedups),
         "speedup_least": min(speedups, default=None), "speedup_most": max(speedups, default=None),
@@ -533,6 +534,7 @@ class Statistics(Folder):
                 point = record["points"][0]
                 record["points"] = [dict(point, tokens=chance.randrange(0, 300))
                                     for _ in range(i % 4)]
+        records[0]["answer_tokens"] = 0
         records[1]["status"] = "SOT_ERR_CONTEXT_FULL"  # a normal answer of skills
         records[8]["status"] = "SOT_ERR_CONTEXT_FULL"  # the only one of places, by SoT
         chance.shuffle(records)
