@@ -31,7 +31,8 @@ struct run {
     struct question_list questions;
     struct record_list records;
     struct record_file file;
-    struct text records_path;
+    struct text records_path, facts_path;
+    json_t *facts; /* to be written when the library has taken the parameters; NULL: it is there */
     struct eval_progress progress;
     sot_model *model;
     sot_model_info info;
@@ -163,6 +164,18 @@ static int answer_question(struct run *run, const char *mode, const struct quest
     return interrupt_seen() ? interrupted(run) : -1;
 }
 
+/* Not before something was generated: what the library refuses shall not be in the way of a command
+ * that is put right. */
+static int write_facts(struct run *run)
+{
+    if (!run->facts)
+        return -1;
+    int written = run_facts_write(run->facts_path.bytes, run->facts);
+    json_decref(run->facts);
+    run->facts = NULL;
+    return written ? -1 : EXIT_FAILED;
+}
+
 static int run_mode(struct run *run, unsigned i_mode)
 {
     const char *mode = run->options.modes[i_mode];
@@ -179,6 +192,8 @@ static int run_mode(struct run *run, unsigned i_mode)
         if (code < 0 && !is_warm)
             code = warm_up(run);
         is_warm = 1;
+        if (code < 0)
+            code = write_facts(run);
         if (code < 0)
             code = answer_question(run, mode, question);
     }
@@ -259,23 +274,30 @@ static void say_done(const struct run *run)
 /* Opens what is there of the output directory, or begins it. */
 static int open_directory(struct run *run)
 {
-    struct text path = {0};
+    int is_there;
     sot_session_info info = SOT_SESSION_INFO_INIT;
     if (mkdir(run->options.directory, 0777) != 0 && errno != EEXIST) {
         complain("%s: %s", run->options.directory, strerror(errno));
         return EXIT_FAILED;
     }
     sot_session_get_info(run->session, &info);
-    json_t *facts =
-        run_facts_make(&run->options, &run->info, &info, &run->questions, run->prompts_file);
-    path_in(&path, run, "run.json");
-    int good = run_facts_agree(path.bytes, facts);
-    json_decref(facts);
-    text_free(&path);
+    path_in(&run->facts_path, run, "run.json");
     path_in(&run->records_path, run, "records.jsonl");
-    return good && record_file_open(&run->file, run->records_path.bytes, &run->records)
-               ? -1
-               : EXIT_FAILED;
+    run->facts =
+        run_facts_make(&run->options, &run->info, &info, &run->questions, run->prompts_file);
+    if (!run_facts_agree(run->facts_path.bytes, run->facts, &is_there) ||
+        !record_file_open(&run->file, run->records_path.bytes, &run->records))
+        return EXIT_FAILED;
+    if (!is_there && run->records.n > 0) {
+        complain("%s: there are records, but no run.json beside them that says what of",
+                 run->records_path.bytes);
+        return EXIT_FAILED;
+    }
+    if (is_there) {
+        json_decref(run->facts);
+        run->facts = NULL;
+    }
+    return -1;
 }
 
 static int read_inputs(struct run *run)
@@ -337,6 +359,8 @@ int command_run(int argc, char **argv)
     records_free(&run.records);
     questions_free(&run.questions);
     json_decref(run.prompts_file);
+    json_decref(run.facts);
     text_free(&run.records_path);
+    text_free(&run.facts_path);
     return code;
 }

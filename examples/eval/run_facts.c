@@ -61,7 +61,8 @@ static json_t *parameters_json(const sot_generate_params *params, const json_t *
     set_count(object, "max_points", params->max_points);
     json_object_set_new(object, "template", string_json(params->conversation));
     json_object_set_new(object, "system", string_json(params->system_message));
-    json_object_set_new(object, "wording", string_json(params->wording));
+    json_object_set_new(object, "wording",
+                        string_json(params->wording ? params->wording : "two-shot"));
     json_object_set_new(object, "prompts",
                         prompts_file ? json_deep_copy(prompts_file) : json_null());
     return object;
@@ -180,19 +181,12 @@ int file_replace(const char *path, const char *bytes, size_t size)
     return written;
 }
 
-int run_facts_agree(const char *path, const json_t *facts)
+int run_facts_agree(const char *path, const json_t *facts, int *is_there)
 {
     json_error_t error;
-    if (access(path, F_OK) != 0) {
-        char *dumped = json_dumps(facts, JSON_INDENT(2));
-        struct text text = {0};
-        text_string(&text, dumped ? dumped : "");
-        text_string(&text, "\n");
-        free(dumped);
-        int written = dumped && file_replace(path, text.bytes, text.size);
-        text_free(&text);
-        return written;
-    }
+    *is_there = access(path, F_OK) == 0 || errno != ENOENT;
+    if (!*is_there)
+        return 1;
     json_t *before = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!before) {
         complain("%s: line %d: %s", path, error.line, error.text);
@@ -206,4 +200,16 @@ int run_facts_agree(const char *path, const json_t *facts)
     text_free(&said);
     json_decref(before);
     return same;
+}
+
+int run_facts_write(const char *path, const json_t *facts)
+{
+    struct text text = {0};
+    char *dumped = json_dumps(facts, JSON_INDENT(2));
+    text_string(&text, dumped ? dumped : "");
+    text_string(&text, "\n");
+    int written = dumped && file_replace(path, text.bytes, text.size);
+    free(dumped);
+    text_free(&text);
+    return written;
 }

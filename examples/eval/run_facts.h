@@ -14,9 +14,11 @@ json_t *run_facts_make(const struct run_options *options, const sot_model_info *
                        const sot_session_info *session, const struct question_list *questions,
                        const json_t *prompts_file);
 
-/* Writes facts to path, or, where path is there, compares them with what it holds. Returns 0 after
- * having said what differs or what is wrong. */
-int run_facts_agree(const char *path, const json_t *facts);
+/* Compares facts with what path holds, where it is there. Returns 0 after having said what differs
+ * or what is wrong. */
+int run_facts_agree(const char *path, const json_t *facts, int *is_there);
+/* Returns 0 after having said what is wrong. */
+int run_facts_write(const char *path, const json_t *facts);
 
 /* Now, as "2026-01-31T12:00:00Z". */
 enum { MOMENT_SIZE = 32 };

@@ -126,7 +126,10 @@ class Arguments(Folder):
 
     def test_what_the_library_refuses_is_its_sentence(self):
         self.refused("--template", "alpaca", names="alpaca", code=2)
+        self.refused("--wording", "long", names="long", code=2)
         self.refused("--isa", "mmx", names="mmx", code=1)
+        # What was refused is not in the way of what is put right.
+        self.done("--limit", "1", model=TINY)
 
     def test_manual_has_every_option(self):
         with open(os.path.join(ROOT, "docs", "sot-eval.md"), encoding="utf-8") as file:
@@ -435,6 +438,11 @@ class Disagreement(Folder):
         self.assertEqual(facts["model"]["path"], TINY)
         self.assertEqual((facts["model"]["d_model"], facts["model"]["device"]), (64, "cpu"))
         self.assertEqual(facts["parameters"]["seed"], str(2**64 - 1))
+
+    def test_records_without_run_json_are_refused(self):
+        self.done("--modes", "normal", "--limit", "1", model=TINY)
+        os.remove(os.path.join(self.out, "run.json"))
+        self.refused("--modes", "normal", names="no run.json", code=1)
 
     def test_run_json_that_is_no_json_is_named(self):
         self.done("--modes", "normal", "--limit", "1", model=TINY)
