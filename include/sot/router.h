@@ -28,6 +28,27 @@ struct sot_decision {
 };
 #define SOT_DECISION_INIT SOT_STRUCT_INIT(sot_decision)
 
+/* A trained router: a classifier read from a file of at most 512 KiB. Immutable, for all threads.
+ * The one that is installed with the library was trained on LIMA, whose licence (CC BY-NC-SA) it
+ * carries; see examples/router/README.md for what it is good for. */
+
+/* Loads a trained router. path NULL: the installed one, sot/lima.router in the data folder (share),
+ * looked for from the library's own file and then where the build was configured to install it.
+ * The file is read whole and not needed any more afterwards.
+ * Returns ARGUMENT, MEMORY, IO (also: none is installed; the sentence names the places), FORMAT,
+ * UNSUPPORTED (another version of the format). The caller owns *out. Since 0.1. */
+SOT_API sot_status sot_router_load(const char *path, sot_router **out);
+
+/* NULL: nothing. No session may be routing by it. Since 0.1. */
+SOT_API void sot_router_free(sot_router *router);
+
+/* Classifies a question of size bytes, which may be any bytes; the first 16,384 are read. *score:
+ * from 0 to 1, how well SoT suits it; *label: SOT_LABEL_SOT where the score reaches the threshold
+ * that the file states, otherwise SOT_LABEL_NORMAL. Either may be NULL. Takes well under 1 ms.
+ * Returns ARGUMENT, MEMORY; then *score is 0 and *label SOT_LABEL_UNDECIDED. Since 0.1. */
+SOT_API sot_status sot_router_classify(const sot_router *router, const char *question, size_t size,
+                                       float *score, uint32_t *label);
+
 #ifdef __cplusplus
 }
 #endif
