@@ -7,7 +7,8 @@
 #include "io/path_name.h"
 
 /* jansson stops behind the second of two equal keys, but does not say which key it is. */
-static sot_status fail_duplicate(const char *file, const char *text, const json_error_t *error)
+static sot_status fail_duplicate(const char *file, size_t i_line, const char *text,
+                                 const json_error_t *error)
 {
     int end = error->position;
     while (end > 0 && text[end - 1] != '"') {
@@ -17,20 +18,24 @@ static sot_status fail_duplicate(const char *file, const char *text, const json_
     while (begin > 0 && text[begin - 1] != '"') {
         begin--;
     }
-    return soti_fail(SOT_ERR_FORMAT, "%s: line %d, column %d: \"%.*s\" is there twice", file,
-                     error->line, error->column, end > 0 ? end - 1 - begin : 0, text + begin);
+    return soti_fail(SOT_ERR_FORMAT, "%s: line %zu, column %d: \"%.*s\" is there twice", file,
+                     i_line, error->column, end > 0 ? end - 1 - begin : 0, text + begin);
 }
 
-static sot_status fail_parse(const char *file, const char *text, const json_error_t *error)
+/* i_first: the number of text's first line. */
+static sot_status fail_parse(const char *file, size_t i_first, const char *text,
+                             const json_error_t *error)
 {
-    switch (json_error_code(error)) {
+    size_t i_line = i_first + (error->line > 0 ? (size_t)error->line - 1 : 0);
+    /* Where a value cannot be allocated jansson says nothing, and its code is not set. */
+    switch (error->text[0] != '\0' ? json_error_code(error) : json_error_out_of_memory) {
     case json_error_out_of_memory:
         return soti_fail(SOT_ERR_MEMORY, "%s: out of memory while reading JSON", file);
     case json_error_duplicate_key:
-        return fail_duplicate(file, text, error);
+        return fail_duplicate(file, i_line, text, error);
     default:
-        return soti_fail(SOT_ERR_FORMAT, "%s: line %d, column %d: %s", file, error->line,
-                         error->column, error->text);
+        return soti_fail(SOT_ERR_FORMAT, "%s: line %zu, column %d: %s", file, i_line, error->column,
+                         error->text);
     }
 }
 
@@ -40,11 +45,28 @@ sot_status soti_json_parse(const char *file, const void *data, size_t size, json
     json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
     *out = NULL;
     if (root == NULL) {
-        return fail_parse(file, data, &error);
+        return fail_parse(file, 1, data, &error);
     }
     if (!json_is_object(root)) {
         json_decref(root);
         return soti_fail(SOT_ERR_FORMAT, "%s: expected a JSON object", file);
+    }
+    *out = root;
+    return SOT_OK;
+}
+
+sot_status soti_json_parse_line(const char *file, size_t i_line, const void *data, size_t size,
+                                json_t **out)
+{
+    json_error_t error;
+    json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
+    *out = NULL;
+    if (root == NULL) {
+        return fail_parse(file, i_line, data, &error);
+    }
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return soti_fail(SOT_ERR_FORMAT, "%s: line %zu: expected a JSON object", file, i_line);
     }
     *out = root;
     return SOT_OK;

@@ -13,6 +13,10 @@
  * (json_decref). Returns FORMAT, MEMORY. */
 sot_status soti_json_parse(const char *file, const void *data, size_t size, json_t **out);
 
+/* The same for line number i_line (from 1) of a file that has an object on each. */
+sot_status soti_json_parse_line(const char *file, size_t i_line, const void *data, size_t size,
+                                json_t **out);
+
 /* Reads the file folder/name the same way. Returns IO as well. */
 sot_status soti_json_read(const char *folder, const char *name, json_t **out);
 

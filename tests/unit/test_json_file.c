@@ -32,6 +32,18 @@ static void json_members_are_read(void **state)
     json_decref(root);
 }
 
+static void json_line_of_a_file_is_named(void **state)
+{
+    (void)state;
+    assert_int_equal(soti_json_parse_line("x.jsonl", 7, "{\"a\": 1}", 8, &root), SOT_OK);
+    json_decref(root);
+    assert_int_equal(soti_json_parse_line("x.jsonl", 7, "{\"a\": x}", 8, &root), SOT_ERR_FORMAT);
+    assert_null(root);
+    assert_string_equal(soti_fail_message(), "x.jsonl: line 7, column 7: invalid token near 'x'");
+    assert_int_equal(soti_json_parse_line("x.jsonl", 7, "[]", 2, &root), SOT_ERR_FORMAT);
+    assert_string_equal(soti_fail_message(), "x.jsonl: line 7: expected a JSON object");
+}
+
 static void json_missing_and_null_members_are_the_same(void **state)
 {
     (void)state;
@@ -138,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_members_are_read),
+        cmocka_unit_test(json_line_of_a_file_is_named),
         cmocka_unit_test(json_missing_and_null_members_are_the_same),
         cmocka_unit_test(json_other_types_are_named),
         cmocka_unit_test(json_malformed_text_is_placed),
