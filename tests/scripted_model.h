@@ -183,6 +183,7 @@ static const soti_backend scripted_backend = {
     .table_size = sizeof scripted_backend,
     .name = "scripted",
     .step_rows = 128,
+    .rows_alike = 1,
     .context_create = scripted_context_create,
     .context_free = scripted_context_free,
     .context_bytes = scripted_context_bytes,

@@ -124,9 +124,11 @@ typedef struct soti_context soti_context;
 typedef struct soti_backend {
     uint32_t version; /* SOTI_BACKEND_VERSION */
     uint32_t table_size;
-    const char *name;   /* "cpu" */
-    uint32_t step_rows; /* of one step where the host names no number: as many as make a prompt's
-                           products worth their weights' way from memory */
+    const char *name;    /* "cpu" */
+    uint32_t step_rows;  /* of one step where the host names no number: as many as make a prompt's
+                            products worth their weights' way from memory */
+    uint32_t rows_alike; /* 1: BE-1 without its exception, a row does not depend on which tokens
+                            were generated; so what was generated may begin another prompt */
 
     /* Opens device number i_device; host is copied, NULL: silence. Returns DEVICE, MEMORY. */
     sot_status (*device_open)(uint32_t i_device, const soti_host *host, soti_device **out);

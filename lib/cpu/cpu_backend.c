@@ -80,6 +80,7 @@ static const soti_backend cpu_backend = {
     .table_size = sizeof(soti_backend),
     .name = "cpu",
     .step_rows = 128,
+    .rows_alike = 1, /* one kernel a product, whatever a row is of */
     .device_open = device_open,
     .device_close = device_close,
     .weights_create = weights_create,

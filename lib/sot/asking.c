@@ -107,8 +107,8 @@ sot_status soti_asking_count_constant(const soti_asking *asking, const soti_requ
 {
     soti_tokens tokens = {0};
     const soti_buffer none = {0};
-    sot_status status =
-        encode(asking, soti_buffer_text(&request->user), request->constant, &none, &tokens);
+    size_t constant = asking->params->n_history > 0 ? 0 : request->constant;
+    sot_status status = encode(asking, soti_buffer_text(&request->user), constant, &none, &tokens);
     uint32_t n = 0;
     while (n < tokens.count && n + 1 < prompt->count && tokens.ids[n] == prompt->ids[n]) {
         n++;
@@ -116,6 +116,21 @@ sot_status soti_asking_count_constant(const soti_asking *asking, const soti_requ
     *n_constant = n;
     soti_tokens_free(&tokens);
     return status;
+}
+
+bool soti_asking_is_round(const soti_asking *asking)
+{
+    return asking->session->chat_id != 0 || asking->params->n_history > 0;
+}
+
+void soti_asking_keep(const soti_asking *asking, soti_sequence *sequence, soti_tokens *tokens,
+                      uint32_t n)
+{
+    if (asking->params->n_history > 0) {
+        soti_session_keep_conversation(asking->session, sequence, tokens, n);
+    } else {
+        soti_session_keep_beginning(asking->session, sequence, tokens, n);
+    }
 }
 
 static uint32_t token_limit(const sot_generate_params *params, uint32_t stage, uint32_t i_point)

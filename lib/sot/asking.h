@@ -38,9 +38,19 @@ void soti_asking_enter_stage(soti_asking *asking, uint32_t stage);
 sot_status soti_asking_encode(const soti_asking *asking, const soti_request *request,
                               soti_tokens *prompt);
 
-/* How many of prompt's first tokens do not depend on what was filled into the request. */
+/* How many of prompt's first tokens are worth keeping for later calls: those that do not depend on
+ * what was filled into the request; where there is a history, those up to its end. */
 sot_status soti_asking_count_constant(const soti_asking *asking, const soti_request *request,
                                       const soti_tokens *prompt, uint32_t *n_constant);
+
+/* Whether this is a round of a conversation, which may go on. */
+bool soti_asking_is_round(const soti_asking *asking);
+
+/* Keeps the first n tokens of sequence, a prompt's n_constant, for later calls: as a part of the
+ * conversation where there is a history, otherwise as the template's. Takes sequence and tokens
+ * over, as soti_session_keep_beginning does. */
+void soti_asking_keep(const soti_asking *asking, soti_sequence *sequence, soti_tokens *tokens,
+                      uint32_t n);
 
 /* A job for prompt, with the limits and the random stream of its stage; a skeleton that is forced
  * stops at no string. Returns MEMORY; the job may be freed even so. */

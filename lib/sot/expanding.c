@@ -131,11 +131,10 @@ static void take_texts(soti_expanding *expanding)
 
 static void free_expanding(soti_expanding *expanding)
 {
-    sot_session *session = expanding->asking->session;
-    soti_kv *kv = soti_engine_kv(session->engine);
+    soti_kv *kv = soti_engine_kv(expanding->asking->session->engine);
     soti_job *owner = expanding->n_points == 1 ? &expanding->jobs[0] : &expanding->common;
-    soti_session_keep_beginning(session, owner->sequence, &expanding->prompts[0],
-                                expanding->n_constant);
+    soti_asking_keep(expanding->asking, owner->sequence, &expanding->prompts[0],
+                     expanding->n_constant);
     owner->sequence = NULL;
     soti_job_free(&expanding->common, kv);
     for (size_t i = 0; i < expanding->n_points; i++) {

@@ -58,7 +58,7 @@ static sot_status complete_params(const sot_model *model, const sot_session_para
     if (out->kv_tokens == 0) {
         out->kv_tokens = out->n_ctx + 256 * out->max_batch + 1024;
     }
-    out->n_sequences = out->max_batch + SOTI_BEGINNINGS_MAX + OTHER_SEQUENCES;
+    out->n_sequences = out->max_batch + SOTI_KEPT_MAX + OTHER_SEQUENCES;
     return SOT_OK;
 }
 
@@ -145,8 +145,8 @@ soti_sequence *soti_session_fork_beginning(sot_session *session, const int32_t *
 {
     soti_beginning *best = NULL;
     uint32_t n_best = 0;
-    for (uint32_t i = 0; i < SOTI_BEGINNINGS_MAX; i++) {
-        soti_beginning *beginning = &session->beginnings[i];
+    for (uint32_t i = 0; i < SOTI_KEPT_MAX; i++) {
+        soti_beginning *beginning = &session->kept[i];
         uint32_t n = count_shared(&beginning->tokens, prompt, n_prompt - 1);
         if (beginning->sequence != NULL && n > n_best) {
             best = beginning;
@@ -167,18 +167,24 @@ soti_sequence *soti_session_fork_beginning(sot_session *session, const int32_t *
     return sequence;
 }
 
-/* Where a beginning with these tokens goes; NULL when a kept one says all of it already. */
-static soti_beginning *choose_slot(sot_session *session, const int32_t *ids, uint32_t n)
+/* Where these tokens of a template, or of the conversation under way, go; NULL when what is kept
+ * says all of it already. */
+static soti_beginning *choose_slot(sot_session *session, bool of_conversation, const int32_t *ids,
+                                   uint32_t n)
 {
-    soti_beginning *oldest = &session->beginnings[0];
+    uint32_t i_first = of_conversation ? SOTI_BEGINNINGS_MAX : 0; /* KEPT-1 */
+    uint32_t i_end = of_conversation ? SOTI_KEPT_MAX : SOTI_BEGINNINGS_MAX;
+    soti_beginning *oldest = &session->kept[i_first];
     soti_beginning *outgrown = NULL;
-    for (uint32_t i = 0; i < SOTI_BEGINNINGS_MAX; i++) {
-        soti_beginning *beginning = &session->beginnings[i];
+    for (uint32_t i = i_first; i < i_end; i++) {
+        soti_beginning *beginning = &session->kept[i];
         uint32_t n_shared = count_shared(&beginning->tokens, ids, n);
         if (beginning->sequence != NULL && n_shared == n) {
             return NULL;
         }
-        if (beginning->sequence != NULL && n_shared == beginning->tokens.count) {
+        bool replaced = of_conversation ? beginning->chat_id == session->chat_id /* KEPT-2 */
+                                        : n_shared == beginning->tokens.count;
+        if (beginning->sequence != NULL && replaced) {
             outgrown = beginning;
         }
         if (beginning->last_use < oldest->last_use) { /* an unused slot has 0 */
@@ -188,13 +194,13 @@ static soti_beginning *choose_slot(sot_session *session, const int32_t *ids, uin
     return outgrown != NULL ? outgrown : oldest;
 }
 
-void soti_session_keep_beginning(sot_session *session, soti_sequence *sequence, soti_tokens *tokens,
-                                 uint32_t n)
+static void keep(sot_session *session, bool of_conversation, soti_sequence *sequence,
+                 soti_tokens *tokens, uint32_t n)
 {
     soti_kv *kv = soti_engine_kv(session->engine);
     uint32_t n_written = sequence != NULL ? soti_sequence_length(sequence) : 0;
     n = n < n_written ? n : n_written;
-    soti_beginning *slot = n > 0 ? choose_slot(session, tokens->ids, n) : NULL;
+    soti_beginning *slot = n > 0 ? choose_slot(session, of_conversation, tokens->ids, n) : NULL;
     if (slot == NULL) {
         soti_sequence_free(kv, sequence);
         soti_tokens_free(tokens);
@@ -202,10 +208,24 @@ void soti_session_keep_beginning(sot_session *session, soti_sequence *sequence, 
         drop_beginning(session, slot);
         soti_sequence_truncate(kv, sequence, n);
         tokens->count = n;
-        *slot = (soti_beginning){
-            .tokens = *tokens, .sequence = sequence, .last_use = ++session->n_uses};
+        *slot = (soti_beginning){.tokens = *tokens,
+                                 .sequence = sequence,
+                                 .last_use = ++session->n_uses,
+                                 .chat_id = of_conversation ? session->chat_id : 0};
     }
     *tokens = (soti_tokens){0};
+}
+
+void soti_session_keep_beginning(sot_session *session, soti_sequence *sequence, soti_tokens *tokens,
+                                 uint32_t n)
+{
+    keep(session, false, sequence, tokens, n);
+}
+
+void soti_session_keep_conversation(sot_session *session, soti_sequence *sequence,
+                                    soti_tokens *tokens, uint32_t n)
+{
+    keep(session, true, sequence, tokens, n);
 }
 
 bool soti_session_make_room(void *user)
@@ -218,8 +238,8 @@ bool soti_session_make_room(void *user)
         return true;
     }
     soti_beginning *oldest = NULL;
-    for (uint32_t i = 0; i < SOTI_BEGINNINGS_MAX; i++) {
-        soti_beginning *beginning = &session->beginnings[i];
+    for (uint32_t i = 0; i < SOTI_KEPT_MAX; i++) {
+        soti_beginning *beginning = &session->kept[i];
         if (beginning->sequence != NULL &&
             (oldest == NULL || beginning->last_use < oldest->last_use)) {
             oldest = beginning;

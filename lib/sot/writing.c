@@ -95,13 +95,30 @@ sot_status soti_writing_take_points(soti_writing *writing, soti_asking *asking, 
     return SOT_OK;
 }
 
-void soti_writing_end(soti_writing *writing, soti_asking *asking)
+/* An answer goes into the next prompt as it is, so what was computed of prompt and answer is kept;
+ * the answer's part only where the backend computes generated tokens as it would a prompt's. */
+static void keep_round(soti_writing *writing, soti_asking *asking)
 {
     sot_session *session = asking->session;
-    soti_session_keep_beginning(session, writing->job->sequence, &writing->prompt,
-                                writing->n_constant);
+    const soti_job *job = writing->job;
+    bool complete = job->finish == SOT_FINISH_STOP || job->finish == SOT_FINISH_LENGTH;
+    if (complete && session->model->placement.backend->rows_alike) {
+        /* Without memory for it the prompt alone is kept. */
+        (void)soti_tokens_append(&writing->prompt, job->generated.ids, job->generated.count);
+    }
+    soti_session_keep_conversation(session, job->sequence, &writing->prompt,
+                                   (uint32_t)writing->prompt.count);
+}
+
+void soti_writing_end(soti_writing *writing, soti_asking *asking)
+{
+    if (writing->job->stage == SOT_STAGE_NORMAL && soti_asking_is_round(asking)) {
+        keep_round(writing, asking);
+    } else {
+        soti_asking_keep(asking, writing->job->sequence, &writing->prompt, writing->n_constant);
+    }
     writing->job->sequence = NULL;
-    soti_job_free(writing->job, soti_engine_kv(session->engine));
+    soti_job_free(writing->job, soti_engine_kv(asking->session->engine));
     soti_request_free(&writing->request);
     soti_tokens_free(&writing->forced);
 }

@@ -38,7 +38,8 @@ sot_status soti_writing_take_answer(soti_writing *writing, sot_answer *answer);
 sot_status soti_writing_take_points(soti_writing *writing, soti_asking *asking,
                                     sot_points **points);
 
-/* Keeps the pages of the constant beginning and frees the rest, the job's text too. */
+/* Keeps the pages that later calls may begin with, of a conversation's normal answer all of them,
+ * and frees the rest, the job's text too. */
 void soti_writing_end(soti_writing *writing, soti_asking *asking);
 
 #endif

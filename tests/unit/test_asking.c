@@ -134,7 +134,12 @@ static void prompt_is_the_conversation_around_the_request(void **state)
     assert_prompt(&prompt, "U {sys}q. A:a;U Do Why? now. A: 1.");
     uint32_t n_constant;
     assert_int_equal(soti_asking_count_constant(&asking, &request, &prompt, &n_constant), SOT_OK);
-    assert_int_equal(n_constant, 1 + strlen("U {sys}q. A:a;U Do "));
+    assert_int_equal(n_constant, 1 + strlen("U {sys}q. A:a;U ")); /* what later rounds have, too */
+    params.n_history = 0;
+    soti_tokens_free(&prompt);
+    assert_int_equal(soti_asking_encode(&asking, &request, &prompt), SOT_OK);
+    assert_int_equal(soti_asking_count_constant(&asking, &request, &prompt, &n_constant), SOT_OK);
+    assert_int_equal(n_constant, 1 + strlen("U {sys}Do "));
     soti_tokens_free(&prompt);
     soti_request_free(&request);
 }

@@ -178,9 +178,9 @@ static void measure_leaves_kept_pages_alone_where_there_is_room(void **state)
     sot_session *session = open_session(128, 256);
     keep_beginning(session, 100);
     assert_int_equal(soti_measure(session, &small, &time_ns), SOT_OK);
-    assert_non_null(session->beginnings[0].sequence);
+    assert_non_null(session->kept[0].sequence);
     assert_int_equal(soti_measure(session, &large, &time_ns), SOT_OK); /* the whole pool */
-    assert_null(session->beginnings[0].sequence);
+    assert_null(session->kept[0].sequence);
     keep_beginning(session, 128); /* and now the first page has to wait for room, too */
     keep_beginning(session, 127);
     assert_int_equal(soti_measure(session, &large, &time_ns), SOT_OK);

@@ -468,13 +468,13 @@ static void generate_with_history_puts_answers_into_the_prompt(void **state)
     assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
     assert_int_equal(stats.prefill_tokens[0], 1 + strlen("<Q1>[1. A a\n2. B b]<Q2>["));
     sot_answer_free(answer);
-    /* The next round begins with this one's prompt. */
+    /* The next round begins with this one's prompt and answer. */
     const char *const longer[] = {"Q1", "1. A a\n2. B b", "Q2", "yes"};
     params.history = longer;
     params.n_history = 4;
     assert_int_equal(sot_generate(session, "Q3", &params, &answer), SOT_OK);
     assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
-    assert_int_equal(stats.reused_tokens[0], 1 + strlen("<Q1>[1. A a\n2. B b]<"));
+    assert_int_equal(stats.reused_tokens[0], 1 + strlen("<Q1>[1. A a\n2. B b]<Q2>[yes"));
     assert_int_equal(stats.prefill_tokens[0] + stats.reused_tokens[0],
                      1 + strlen("<Q1>[1. A a\n2. B b]<Q2>[yes]<Q3>["));
     sot_answer_free(answer);

@@ -57,6 +57,16 @@ static void keep(sot_session *session, int32_t first, uint32_t n)
     assert_null(tokens.ids);
 }
 
+static void keep_conversation(sot_session *session, uint64_t chat_id, int32_t first, uint32_t n)
+{
+    soti_tokens tokens = {0};
+    soti_sequence *sequence = write_sequence(session, first, n, &tokens);
+    session->chat_id = chat_id;
+    soti_session_keep_conversation(session, sequence, &tokens, n);
+    session->chat_id = 0;
+    assert_null(tokens.ids);
+}
+
 static uint32_t find(sot_session *session, int32_t first, uint32_t n)
 {
     int32_t ids[256];
@@ -188,6 +198,66 @@ static void beginning_least_recently_used_goes_first(void **state)
     soti_session_close(session);
 }
 
+static void conversation_never_takes_a_template_s_slot(void **state)
+{
+    (void)state;
+    sot_session *session = open_session(512, 0);
+    for (int32_t i = 0; i < SOTI_BEGINNINGS_MAX; i++) {
+        keep(session, 1000 * i, 20);
+    }
+    for (int32_t i = 0; i < SOTI_CONVERSATIONS_MAX + 2; i++) {
+        keep_conversation(session, 100 + (uint64_t)i, 10000 + 1000 * i, 30);
+    }
+    for (int32_t i = 0; i < SOTI_BEGINNINGS_MAX; i++) {
+        assert_int_equal(find(session, 1000 * i, 50), 20);
+    }
+    assert_int_equal(find(session, 10000, 50), 0); /* the two used longest ago had to go */
+    assert_int_equal(find(session, 11000, 50), 0);
+    assert_int_equal(find(session, 12000, 50), 30);
+    for (int32_t i = 0; i < SOTI_BEGINNINGS_MAX + 2; i++) { /* nor a template a conversation's */
+        keep(session, 30000 + 1000 * i, 20);
+    }
+    for (int32_t i = 2; i < SOTI_CONVERSATIONS_MAX + 2; i++) {
+        assert_int_equal(find(session, 10000 + 1000 * i, 50), 30);
+    }
+    soti_session_close(session);
+}
+
+static void conversation_keeps_one_slot_as_it_changes(void **state)
+{
+    (void)state;
+    sot_session *session = open_session(512, 0);
+    soti_kv *kv = soti_engine_kv(session->engine);
+    keep_conversation(session, 7, 10, 20);
+    keep_conversation(session, 8, 10, 20); /* another that begins alike: nothing to add */
+    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv) - 2);
+    keep_conversation(session, 8, 10, 40);
+    keep_conversation(session, 7, 500, 60); /* its oldest rounds were dropped */
+    assert_int_equal(find(session, 10, 50), 40);
+    assert_int_equal(find(session, 500, 90), 60);
+    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv) - 3 - 4);
+    keep_conversation(session, 8, 10, 25); /* known already */
+    assert_int_equal(find(session, 10, 50), 40);
+    soti_session_close(session);
+}
+
+static void make_room_knows_no_kind_but_age(void **state)
+{
+    (void)state;
+    sot_session *session = open_session(512, 0);
+    keep_conversation(session, 1, 10, 40);
+    keep(session, 100, 40);
+    keep_conversation(session, 2, 500, 40);
+    assert_true(soti_session_make_room(session));
+    assert_int_equal(find(session, 10, 50), 0);
+    assert_true(soti_session_make_room(session));
+    assert_int_equal(find(session, 100, 50), 0);
+    assert_int_equal(find(session, 500, 50), 40);
+    assert_true(soti_session_make_room(session));
+    assert_false(soti_session_make_room(session));
+    soti_session_close(session);
+}
+
 static void beginning_is_cut_to_what_was_written(void **state)
 {
     (void)state;
@@ -257,6 +327,9 @@ int main(void)
         TEST(beginning_most_shared_is_found),
         TEST(beginning_kept_already_costs_no_second_one),
         TEST(beginning_least_recently_used_goes_first),
+        TEST(conversation_never_takes_a_template_s_slot),
+        TEST(conversation_keeps_one_slot_as_it_changes),
+        TEST(make_room_knows_no_kind_but_age),
         TEST(beginning_is_cut_to_what_was_written),
         TEST(make_room_gives_every_page_back),
         TEST(beginning_without_a_page_to_spare_is_not_forked),
