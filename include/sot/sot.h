@@ -513,6 +513,7 @@ SOT_API const char *sot_version_string(void); /* "0.1.0" */
 }
 #endif
 
+#include "chat.h"
 #include "router.h"
 
 #endif

@@ -27,9 +27,8 @@ void sot_generate_params_init(sot_generate_params *params)
     }
 }
 
-/* What every call that generates needs; the session is entered on success. */
-static sot_status open_call(const char *name, sot_session *session, const char *question,
-                            const sot_generate_params *params, soti_complete_params *complete)
+sot_status soti_open_call(const char *name, sot_session *session, const char *question,
+                          const sot_generate_params *params, soti_complete_params *complete)
 {
     if (session == NULL) {
         return soti_fail(SOT_ERR_ARGUMENT, "%s: session is NULL", name);
@@ -47,7 +46,7 @@ sot_status sot_generate(sot_session *session, const char *question,
     }
     *out = NULL;
     soti_complete_params complete;
-    RETURN_IF_ERROR(open_call("sot_generate", session, question, params, &complete));
+    RETURN_IF_ERROR(soti_open_call("sot_generate", session, question, params, &complete));
     sot_status status;
     if (complete.params.mode == SOT_MODE_ROUTED) {
         status = soti_fail(SOT_ERR_UNSUPPORTED, "sot_generate: this version (%s) has no router",
@@ -67,7 +66,7 @@ sot_status sot_skeleton(sot_session *session, const char *question,
     }
     *out = NULL;
     soti_complete_params complete;
-    RETURN_IF_ERROR(open_call("sot_skeleton", session, question, params, &complete));
+    RETURN_IF_ERROR(soti_open_call("sot_skeleton", session, question, params, &complete));
     sot_status status = soti_pipeline_skeleton(session, question, &complete.params, out);
     soti_session_leave(session);
     return status;
@@ -84,7 +83,7 @@ sot_status sot_expand_batch(sot_session *session, const char *question, const so
         return soti_fail(SOT_ERR_ARGUMENT, "sot_expand_batch: points is NULL");
     }
     soti_complete_params complete;
-    RETURN_IF_ERROR(open_call("sot_expand_batch", session, question, params, &complete));
+    RETURN_IF_ERROR(soti_open_call("sot_expand_batch", session, question, params, &complete));
     sot_status status = soti_pipeline_expand(session, question, points, &complete.params, out);
     soti_session_leave(session);
     return status;

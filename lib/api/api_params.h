@@ -38,4 +38,9 @@ typedef struct soti_complete_params {
 sot_status soti_generate_params_read(const sot_model *model, const sot_generate_params *params,
                                      soti_complete_params *out);
 
+/* What every call that generates needs: checks its arguments and completes params. The session is
+ * entered on success. Returns ARGUMENT, UNSUPPORTED, BUSY. */
+sot_status soti_open_call(const char *name, sot_session *session, const char *question,
+                          const sot_generate_params *params, soti_complete_params *complete);
+
 #endif
