@@ -13,6 +13,7 @@
 
 #include "sot/answer_json.h"
 #include "sot/ask.h"
+#include "sot/asker.h"
 #include "sot/options.h"
 #include "sot/report.h"
 

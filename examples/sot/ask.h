@@ -12,7 +12,4 @@ int command_ask(const struct options *options);
  * at the end are cut off. what names it in complaints. Returns -1 to go on, or an exit code. */
 int input_read(const char *argument, const char *what, struct text *input);
 
-/* Says what the library said, and returns the exit code for status. */
-int library_failed(sot_status status);
-
 #endif

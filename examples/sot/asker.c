@@ -1,0 +1,143 @@
+/* What "sot ask" and "sot chat" share: see asker.h. */
+#include "asker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "interrupt.h"
+#include "prompts_file.h"
+
+int library_failed(sot_status status)
+{
+    complain("%s", sot_error_message()[0] ? sot_error_message() : sot_status_name(status));
+    if (status == SOT_ERR_CANCELLED)
+        return EXIT_INTERRUPTED;
+    if (status == SOT_ERR_CONTEXT_FULL)
+        return EXIT_CONTEXT;
+    return status == SOT_ERR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int interrupted(const char *when)
+{
+    complain("interrupted %s", when);
+    return EXIT_INTERRUPTED;
+}
+
+static int32_t on_progress(uint64_t done_bytes, uint64_t total_bytes, void *user)
+{
+    struct asker *asker = user;
+    view_load(&asker->view, done_bytes, total_bytes);
+    return interrupt_seen();
+}
+
+static void on_log(int32_t level, const char *line, void *user)
+{
+    struct asker *asker = user;
+    if (level < SOT_LOG_WARNING || asker->options->quiet)
+        return;
+    view_wipe(&asker->view);
+    complain("warning: %s", line);
+}
+
+static int32_t on_event(const sot_event *event, void *user)
+{
+    struct asker *asker = user;
+    if (interrupt_continued())
+        view_resume(&asker->view);
+    view_event(&asker->view, event);
+    /* A call forgets what was cancelled before it began; what the user said then still counts. */
+    return interrupt_seen();
+}
+
+static void choose_style(struct asker *asker)
+{
+    const char *no_color = getenv("NO_COLOR");
+    const char *terminal = getenv("TERM");
+    const struct options *options = asker->options;
+    int capable = isatty(STDOUT_FILENO) && terminal && terminal[0] && strcmp(terminal, "dumb") != 0;
+    asker->style.color = capable && !options->no_color && !(no_color && no_color[0]);
+    view_open(&asker->view, capable && !options->json && !options->quiet, asker->style.color);
+    asker->on_terminal = capable;
+}
+
+void asker_print(struct asker *asker, const sot_answer *answer)
+{
+    /* The terminal's size may have changed. */
+    if (asker->on_terminal) {
+        screen_measure(&asker->view.screen);
+        asker->style.columns = asker->view.screen.columns;
+    }
+    print_answer(&asker->style, answer);
+}
+
+int asker_load(struct asker *asker)
+{
+    sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    params.device = asker->options->device;
+    params.progress = on_progress;
+    params.progress_user = asker;
+    params.log = on_log;
+    params.log_user = asker;
+    sot_status status = sot_model_load(asker->options->model, &params, &asker->model);
+    view_wipe(&asker->view);
+    if (interrupt_seen())
+        return interrupted("while loading the model");
+    if (status != SOT_OK)
+        return library_failed(status);
+    status = sot_session_create(asker->model, &asker->options->session, &asker->session);
+    if (status != SOT_OK)
+        return library_failed(status);
+    interrupt_session(asker->session);
+    /* A Ctrl-C from here on cancels the session; one that came before is seen here. */
+    if (interrupt_seen())
+        return interrupted("before the answer began");
+    return -1;
+}
+
+void asker_remark(const struct asker *asker, const sot_answer *answer, int code)
+{
+    fflush(stdout);
+    if (code == EXIT_INTERRUPTED)
+        complain("interrupted; the answer is incomplete");
+    if (answer && !asker->options->quiet)
+        print_warnings(answer);
+    if (answer && asker->options->stats && !asker->options->json)
+        print_stats(answer);
+}
+
+int asker_open(struct asker *asker, const struct options *options)
+{
+    *asker = (struct asker){
+        .options = options, .params = options->generate, .prompts = SOT_PROMPTS_INIT};
+    asker->params.on_event = on_event;
+    asker->params.event_user = asker;
+    interrupt_install();
+    choose_style(asker);
+    if (!options->prompts_path)
+        return -1;
+    if (prompts_file_read(options->prompts_path, &asker->prompts, &asker->prompts_file))
+        return EXIT_FAILED;
+    asker->params.prompts = &asker->prompts;
+    return -1;
+}
+
+void asker_close(struct asker *asker)
+{
+    interrupt_session(NULL);
+    sot_session_free(asker->session);
+    sot_model_free(asker->model);
+    json_decref(asker->prompts_file);
+    view_free(&asker->view);
+}
+
+int asker_outcome(struct asker *asker, sot_status status)
+{
+    view_wipe(&asker->view);
+    if (status == SOT_OK)
+        return EXIT_DONE;
+    if (status == SOT_ERR_CANCELLED && interrupt_seen())
+        return EXIT_INTERRUPTED;
+    return library_failed(status);
+}
