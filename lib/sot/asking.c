@@ -90,16 +90,35 @@ static sot_status encode(const soti_asking *asking, const char *user, size_t use
                                     tokens);
 }
 
-sot_status soti_asking_encode(const soti_asking *asking, const soti_request *request,
-                              soti_tokens *prompt)
+static sot_status check_length(const soti_tokens *prompt)
 {
-    RETURN_IF_ERROR(encode(asking, soti_buffer_text(&request->user), request->user.size,
-                           &request->partial, prompt));
     if (prompt->count == 0 || prompt->count > INT32_MAX) {
         return soti_fail(SOT_ERR_ARGUMENT, "a prompt of %zu tokens cannot be continued",
                          prompt->count);
     }
     return SOT_OK;
+}
+
+sot_status soti_asking_encode(const soti_asking *asking, const soti_request *request,
+                              soti_tokens *prompt)
+{
+    RETURN_IF_ERROR(encode(asking, soti_buffer_text(&request->user), request->user.size,
+                           &request->partial, prompt));
+    return check_length(prompt);
+}
+
+sot_status soti_asking_encode_next(const soti_asking *asking, const char *rest, size_t rest_size,
+                                   const soti_request *request, soti_tokens *prompt)
+{
+    const soti_rounds rounds = {
+        .user = soti_buffer_text(&request->user),
+        .user_size = request->user.size,
+        .partial = soti_buffer_text(&request->partial),
+        .partial_size = request->partial.size,
+    };
+    RETURN_IF_ERROR(soti_conversation_continue(
+        asking->params->custom_conversation, asking->tokenizer, rest, rest_size, &rounds, prompt));
+    return check_length(prompt);
 }
 
 sot_status soti_asking_count_constant(const soti_asking *asking, const soti_request *request,

@@ -38,6 +38,11 @@ void soti_asking_enter_stage(soti_asking *asking, uint32_t stage);
 sot_status soti_asking_encode(const soti_asking *asking, const soti_request *request,
                               soti_tokens *prompt);
 
+/* Appends to a conversation whose ids end within the assistant's answer, of which the text rest is
+ * still lacking, the round of another request. Returns MEMORY, ARGUMENT. */
+sot_status soti_asking_encode_next(const soti_asking *asking, const char *rest, size_t rest_size,
+                                   const soti_request *request, soti_tokens *prompt);
+
 /* How many of prompt's first tokens are worth keeping for later calls: those that do not depend on
  * what was filled into the request; where there is a history, those up to its end. */
 sot_status soti_asking_count_constant(const soti_asking *asking, const soti_request *request,

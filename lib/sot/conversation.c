@@ -85,6 +85,7 @@ typedef struct assembly {
     soti_tokens *tokens;
     soti_buffer text;
     bool at_start; /* nothing was added yet */
+    bool behind;   /* text goes on behind ids that others made */
 } assembly;
 
 static sot_status flush_text(assembly *a)
@@ -92,7 +93,8 @@ static sot_status flush_text(assembly *a)
     if (a->text.size == 0) {
         return SOT_OK;
     }
-    RETURN_IF_ERROR(soti_tokenizer_encode(a->tokenizer, a->text.data, a->text.size, 0, a->tokens));
+    RETURN_IF_ERROR(soti_tokenizer_encode(a->tokenizer, a->text.data, a->text.size,
+                                          a->behind ? SOTI_TOKENIZE_BEHIND : 0, a->tokens));
     soti_buffer_truncate(&a->text, 0);
     return SOT_OK;
 }
@@ -108,6 +110,7 @@ static sot_status add_piece(assembly *a, int32_t id)
     bool is_second_bos = a->at_start && id == soti_tokenizer_bos(a->tokenizer);
     a->at_start = false;
     RETURN_IF_ERROR(flush_text(a));
+    a->behind = false;
     return is_second_bos ? SOT_OK : soti_tokens_append(a->tokens, &id, 1);
 }
 
@@ -196,6 +199,30 @@ sot_status soti_conversation_encode(const sot_conversation *conversation,
     }
     assembly a = {.tokenizer = tokenizer, .tokens = tokens, .at_start = true};
     sot_status status = assemble(&a, conversation, rounds);
+    soti_buffer_free(&a.text);
+    return status;
+}
+
+static sot_status assemble_next(assembly *a, const sot_conversation *c, const char *rest,
+                                size_t rest_size, const soti_rounds *rounds)
+{
+    RETURN_IF_ERROR(add_plain(a, rest, rest_size));
+    RETURN_IF_ERROR(add_template(a, c->assistant_end));
+    RETURN_IF_ERROR(add_user_turn(a, c, NULL, rounds->user, rounds->user_size));
+    RETURN_IF_ERROR(add_plain(a, rounds->partial, rounds->partial_size));
+    return flush_text(a);
+}
+
+sot_status soti_conversation_continue(const sot_conversation *conversation,
+                                      const soti_tokenizer *tokenizer, const char *rest,
+                                      size_t rest_size, const soti_rounds *rounds,
+                                      soti_tokens *tokens)
+{
+    if (tokenizer == NULL) {
+        return soti_fail(SOT_ERR_UNSUPPORTED, "the model has no tokenizer, a question needs one");
+    }
+    assembly a = {.tokenizer = tokenizer, .tokens = tokens, .behind = true};
+    sot_status status = assemble_next(&a, conversation, rest, rest_size, rounds);
     soti_buffer_free(&a.text);
     return status;
 }

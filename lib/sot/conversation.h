@@ -28,6 +28,15 @@ sot_status soti_conversation_encode(const sot_conversation *conversation,
                                     const soti_tokenizer *tokenizer, const soti_rounds *rounds,
                                     soti_tokens *tokens);
 
+/* Appends the ids of the next round to a conversation whose ids end within the assistant's answer:
+ * what they lack of it (rest), the end of that turn, then rounds' user turn and partial answer; its
+ * history and system message are not looked at. Everything up to the first control piece is encoded
+ * as it continues what is there. Returns as soti_conversation_encode. */
+sot_status soti_conversation_continue(const sot_conversation *conversation,
+                                      const soti_tokenizer *tokenizer, const char *rest,
+                                      size_t rest_size, const soti_rounds *rounds,
+                                      soti_tokens *tokens);
+
 /* What besides EOS ends the assistant's turn: the id of a control piece, or else a stop string. */
 typedef struct soti_stop {
     int32_t id;       /* -1: none */

@@ -13,12 +13,60 @@ typedef struct soti_expanding {
     soti_asking *asking;
     sot_answer *answer;
     size_t n_points;
+    bool is_chained;   /* the requests are the next round behind the skeleton */
+    soti_tokens chain; /* that conversation */
+    const char *rest;  /* (rest_size) what of the skeleton's text chain does not say */
+    size_t rest_size;
     soti_tokens *prompts; /* (n_points) */
     soti_job *jobs;       /* (n_points) */
     soti_job common;      /* computes what all prompts begin with */
     uint32_t n_common;    /* tokens of that */
     uint32_t n_constant;  /* tokens that belong to the template alone */
 } soti_expanding;
+
+/* Stage 1's conversation: the ids that the points remember if they come from this question under
+ * these parameters, otherwise those of the texts. */
+static sot_status find_chain(soti_expanding *expanding)
+{
+    const soti_asking *asking = expanding->asking;
+    const sot_points *points = expanding->answer->points;
+    const soti_tokens *known = &points->conversation;
+    soti_tokens *chain = &expanding->chain;
+    soti_request request = {0};
+    sot_status status = soti_writing_fill(asking, SOT_STAGE_SKELETON, &request);
+    if (status == SOT_OK) {
+        status = soti_asking_encode(asking, &request, chain);
+    }
+    if (status == SOT_OK && chain->count == points->n_prompt &&
+        memcmp(chain->ids, known->ids, chain->count * sizeof *chain->ids) == 0) {
+        expanding->rest = points->source + points->n_said;
+        expanding->rest_size = points->source_size - points->n_said;
+        status = soti_tokens_append(chain, known->ids + points->n_prompt,
+                                    known->count - points->n_prompt);
+    } else if (status == SOT_OK) {
+        chain->count = 0;
+        soti_buffer_truncate(&request.partial, 0);
+        status = soti_buffer_append(&request.partial, points->source, points->source_size);
+        if (status == SOT_OK) {
+            status = soti_asking_encode(asking, &request, chain);
+        }
+    }
+    soti_request_free(&request);
+    return status;
+}
+
+/* Appends the prompt of a point's request. */
+static sot_status encode_request(const soti_expanding *expanding, const soti_request *request,
+                                 soti_tokens *prompt)
+{
+    const soti_tokens *chain = &expanding->chain;
+    if (!expanding->is_chained) {
+        return soti_asking_encode(expanding->asking, request, prompt);
+    }
+    RETURN_IF_ERROR(soti_tokens_append(prompt, chain->ids, chain->count));
+    return soti_asking_encode_next(expanding->asking, expanding->rest, expanding->rest_size,
+                                   request, prompt);
+}
 
 static sot_status encode_point(soti_expanding *expanding, size_t i)
 {
@@ -36,10 +84,12 @@ static sot_status encode_point(soti_expanding *expanding, size_t i)
     sot_status status =
         soti_prompt_fill(expanding->asking->params->prompts->point, &values, &request);
     if (status == SOT_OK) {
-        status = soti_asking_encode(expanding->asking, &request, prompt);
+        status = encode_request(expanding, &request, prompt);
     }
-    if (status == SOT_OK && i == 0) {
+    if (i == 0) {
         expanding->answer->repeats_points = request.partial.size == 0;
+    }
+    if (status == SOT_OK && i == 0 && !expanding->is_chained) {
         status =
             soti_asking_count_constant(expanding->asking, &request, prompt, &expanding->n_constant);
     }
@@ -141,6 +191,7 @@ static void free_expanding(soti_expanding *expanding)
         soti_job_free(&expanding->jobs[i], kv);
         soti_tokens_free(&expanding->prompts[i]);
     }
+    soti_tokens_free(&expanding->chain);
     soti_free(expanding->jobs);
     soti_free(expanding->prompts);
 }
@@ -163,7 +214,8 @@ sot_status soti_expand_points(soti_asking *asking, sot_answer *answer)
     }
     answer->n_expansions = n_points;
     expanding.n_points = n_points;
-    sot_status status = SOT_OK;
+    expanding.is_chained = (asking->params->prompts->flags & SOT_PROMPTS_CHAINED) != 0;
+    sot_status status = expanding.is_chained ? find_chain(&expanding) : SOT_OK;
     for (size_t i = 0; i < n_points && status == SOT_OK; i++) {
         status = encode_point(&expanding, i);
     }

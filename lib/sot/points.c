@@ -292,6 +292,10 @@ static sot_status copy_into(const sot_points *points, sot_points *copy)
 {
     copy->n_dropped = points->n_dropped;
     copy->source_size = points->source_size;
+    copy->n_prompt = points->n_prompt;
+    copy->n_said = points->n_said;
+    RETURN_IF_ERROR(soti_tokens_append(&copy->conversation, points->conversation.ids,
+                                       points->conversation.count));
     copy->source = soti_copy_text(points->source, points->source_size);
     copy->points = soti_alloc(points->n_points, sizeof(soti_point));
     if (copy->source == NULL || copy->points == NULL) {
@@ -332,5 +336,6 @@ void soti_points_free(sot_points *points)
     }
     soti_free(points->points);
     soti_free(points->source);
+    soti_tokens_free(&points->conversation);
     soti_free(points);
 }

@@ -173,7 +173,7 @@ static soti_beginning *choose_slot(sot_session *session, bool of_conversation, c
                                    uint32_t n)
 {
     uint32_t i_first = of_conversation ? SOTI_BEGINNINGS_MAX : 0; /* KEPT-1 */
-    uint32_t i_end = of_conversation ? SOTI_KEPT_MAX : SOTI_BEGINNINGS_MAX;
+    uint32_t i_end = of_conversation ? SOTI_CHAIN : SOTI_BEGINNINGS_MAX;
     soti_beginning *oldest = &session->kept[i_first];
     soti_beginning *outgrown = NULL;
     for (uint32_t i = i_first; i < i_end; i++) {
@@ -194,13 +194,11 @@ static soti_beginning *choose_slot(sot_session *session, bool of_conversation, c
     return outgrown != NULL ? outgrown : oldest;
 }
 
-static void keep(sot_session *session, bool of_conversation, soti_sequence *sequence,
-                 soti_tokens *tokens, uint32_t n)
+/* The slot gets the first n tokens; where it is NULL they go. */
+static void put(sot_session *session, soti_beginning *slot, uint64_t chat_id,
+                soti_sequence *sequence, soti_tokens *tokens, uint32_t n)
 {
     soti_kv *kv = soti_engine_kv(session->engine);
-    uint32_t n_written = sequence != NULL ? soti_sequence_length(sequence) : 0;
-    n = n < n_written ? n : n_written;
-    soti_beginning *slot = n > 0 ? choose_slot(session, of_conversation, tokens->ids, n) : NULL;
     if (slot == NULL) {
         soti_sequence_free(kv, sequence);
         soti_tokens_free(tokens);
@@ -211,9 +209,24 @@ static void keep(sot_session *session, bool of_conversation, soti_sequence *sequ
         *slot = (soti_beginning){.tokens = *tokens,
                                  .sequence = sequence,
                                  .last_use = ++session->n_uses,
-                                 .chat_id = of_conversation ? session->chat_id : 0};
+                                 .chat_id = chat_id};
     }
     *tokens = (soti_tokens){0};
+}
+
+/* Of n tokens, those that sequence has. */
+static uint32_t count_written(const soti_sequence *sequence, size_t n)
+{
+    uint32_t n_written = sequence != NULL ? soti_sequence_length(sequence) : 0;
+    return n < n_written ? (uint32_t)n : n_written;
+}
+
+static void keep(sot_session *session, bool of_conversation, soti_sequence *sequence,
+                 soti_tokens *tokens, uint32_t n)
+{
+    n = count_written(sequence, n);
+    soti_beginning *slot = n > 0 ? choose_slot(session, of_conversation, tokens->ids, n) : NULL;
+    put(session, slot, of_conversation ? session->chat_id : 0, sequence, tokens, n);
 }
 
 void soti_session_keep_beginning(sot_session *session, soti_sequence *sequence, soti_tokens *tokens,
@@ -226,6 +239,12 @@ void soti_session_keep_conversation(sot_session *session, soti_sequence *sequenc
                                     soti_tokens *tokens, uint32_t n)
 {
     keep(session, true, sequence, tokens, n);
+}
+
+void soti_session_keep_chain(sot_session *session, soti_sequence *sequence, soti_tokens *tokens)
+{
+    uint32_t n = count_written(sequence, tokens->count);
+    put(session, n > 0 ? &session->kept[SOTI_CHAIN] : NULL, 0, sequence, tokens, n);
 }
 
 bool soti_session_make_room(void *user)

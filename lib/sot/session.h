@@ -1,7 +1,7 @@
 /* A session: an engine, the beginnings of prompts whose pages are kept between calls, and the
  * cancel flag. The public sot_session is this.
  *
- *   KEPT-1  template beginnings and conversations take each other's slots never
+ *   KEPT-1  template beginnings, conversations and the chain take each other's slots never
  *   KEPT-2  a conversation has one slot, whose pages grow with it
  *   KEPT-3  every page kept can be had back: make_room gives up what was used longest ago */
 #ifndef SOTI_SOT_SESSION_H
@@ -25,7 +25,8 @@ typedef struct soti_beginning {
 enum {
     SOTI_BEGINNINGS_MAX = 4,    /* of templates */
     SOTI_CONVERSATIONS_MAX = 4, /* whose pages are kept */
-    SOTI_KEPT_MAX = SOTI_BEGINNINGS_MAX + SOTI_CONVERSATIONS_MAX
+    SOTI_CHAIN = SOTI_BEGINNINGS_MAX + SOTI_CONVERSATIONS_MAX,
+    SOTI_KEPT_MAX
 };
 
 struct sot_session {
@@ -33,7 +34,7 @@ struct sot_session {
     soti_engine *engine;
     atomic_int cancel;                  /* 1: stop; set from anywhere */
     atomic_flag busy;                   /* two calls at once are an error, not a race */
-    soti_beginning kept[SOTI_KEPT_MAX]; /* templates, then conversations */
+    soti_beginning kept[SOTI_KEPT_MAX]; /* templates, conversations, chain */
     uint64_t n_uses;
     uint64_t chat_id;          /* of the sot_chat whose round is under way; 0: of none */
     soti_tokens logits_tokens; /* what logits_sequence holds; capacity n_ctx */
@@ -66,6 +67,10 @@ void soti_session_keep_beginning(sot_session *session, soti_sequence *sequence, 
  * of an unused slot, or of the least recently used conversation. */
 void soti_session_keep_conversation(sot_session *session, soti_sequence *sequence,
                                     soti_tokens *tokens, uint32_t n);
+
+/* The same for all that sequence has of tokens, the prompt of a skeleton and what was generated
+ * behind it, for a stage 2 that goes on from there: in place of the last skeleton's. */
+void soti_session_keep_chain(sot_session *session, soti_sequence *sequence, soti_tokens *tokens);
 
 /* Gives up the kept pages that are cheapest to lose; false when there are none. user: the session.
  */

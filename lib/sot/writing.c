@@ -29,7 +29,7 @@ static void show_points(soti_asking *asking, const sot_points *points)
     }
 }
 
-static sot_status make_request(const soti_asking *asking, uint32_t stage, soti_request *request)
+sot_status soti_writing_fill(const soti_asking *asking, uint32_t stage, soti_request *request)
 {
     if (stage == SOT_STAGE_NORMAL) { /* the bare question; nothing in it is constant */
         return soti_buffer_append_text(&request->user, asking->question);
@@ -62,7 +62,7 @@ sot_status soti_writing_begin(soti_writing *writing, soti_asking *asking, uint32
     *writing = (soti_writing){.job = job};
     *job = (soti_job){.stage = stage};
     soti_asking_enter_stage(asking, stage);
-    RETURN_IF_ERROR(make_request(asking, stage, &writing->request));
+    RETURN_IF_ERROR(soti_writing_fill(asking, stage, &writing->request));
     if (stage == SOT_STAGE_SKELETON) {
         show_partial(asking, &writing->request.partial);
     }
@@ -84,6 +84,83 @@ sot_status soti_writing_take_answer(soti_writing *writing, sot_answer *answer)
     return soti_buffer_append(&answer->text, text, size);
 }
 
+/* How many of the tokens generated stand in front of the stop string that ended the text, and how
+ * many bytes of text they make. */
+static sot_status count_before_stop(const soti_job *job, size_t *n_tokens, size_t *n_bytes)
+{
+    const soti_tokenizer *tokenizer = job->stopper.stream.tokenizer;
+    soti_token_stream stream;
+    soti_buffer text = {0};
+    sot_status status = SOT_OK;
+    soti_token_stream_begin(&stream, tokenizer);
+    *n_tokens = *n_bytes = 0;
+    for (size_t i = 0; i < job->generated.count && status == SOT_OK; i++) {
+        int32_t id = job->generated.ids[i];
+        if ((uint32_t)id < soti_tokenizer_size(tokenizer)) {
+            status = soti_token_stream_append(&stream, id, &text);
+        }
+        if (text.size > job->stopper.text.size) {
+            break;
+        }
+        if (stream.n_pending == 0) {
+            *n_tokens = i + 1;
+            *n_bytes = text.size;
+        }
+    }
+    soti_buffer_free(&text);
+    return status;
+}
+
+/* The tokens of a complete answer, without what ended it: the conversation template says how a turn
+ * ends. */
+static sot_status count_said(const soti_job *job, size_t *n_tokens, size_t *n_bytes)
+{
+    if (job->stopper.stopped) {
+        return count_before_stop(job, n_tokens, n_bytes);
+    }
+    bool by_stop_id = job->finish == SOT_FINISH_STOP && job->n_forced == 0;
+    *n_tokens = job->generated.count - (by_stop_id ? 1 : 0);
+    *n_bytes = job->stopper.text.size;
+    return SOT_OK;
+}
+
+/* A sequence as long as the job's; NULL where no page can be had for the copy of its last one. */
+static soti_sequence *fork_all(sot_session *session, const soti_job *job)
+{
+    soti_kv *kv = soti_engine_kv(session->engine);
+    soti_sequence *sequence = NULL;
+    char sentence[SOTI_FAIL_MESSAGE_BYTES]; /* of why the run ended */
+    if (job->sequence == NULL) {
+        return NULL;
+    }
+    soti_fail_save(sentence);
+    uint32_t n = soti_sequence_length(job->sequence);
+    while (soti_sequence_fork(kv, job->sequence, n, &sequence) == SOT_ERR_CONTEXT_FULL &&
+           soti_session_make_room(session)) {
+    }
+    soti_fail_restore(sentence);
+    return sequence;
+}
+
+/* Lets stage 2 go on from here: the ids stay with the points, the pages with the session. Where
+ * they do not, stage 2 computes it all again. */
+static sot_status keep_chain(soti_writing *writing, soti_asking *asking, sot_points *points)
+{
+    const soti_job *job = writing->job;
+    soti_tokens *ids = &points->conversation;
+    size_t n_tokens;
+    size_t n_bytes;
+    RETURN_IF_ERROR(count_said(job, &n_tokens, &n_bytes));
+    points->n_prompt = writing->prompt.count;
+    points->n_said = points->source_size - job->stopper.text.size + n_bytes;
+    RETURN_IF_ERROR(soti_tokens_append(ids, writing->prompt.ids, writing->prompt.count));
+    RETURN_IF_ERROR(soti_tokens_append(ids, job->generated.ids, n_tokens));
+    soti_tokens kept = {0};
+    RETURN_IF_ERROR(soti_tokens_append(&kept, ids->ids, ids->count));
+    soti_session_keep_chain(asking->session, fork_all(asking->session, job), &kept);
+    return SOT_OK;
+}
+
 sot_status soti_writing_take_points(soti_writing *writing, soti_asking *asking, sot_points **points)
 {
     soti_buffer *source = &writing->request.partial; /* partial answer + generated text */
@@ -92,7 +169,15 @@ sot_status soti_writing_take_points(soti_writing *writing, soti_asking *asking, 
     RETURN_IF_ERROR(soti_points_parse(soti_buffer_text(source), source->size,
                                       asking->params->max_points, points));
     show_points(asking, *points);
-    return SOT_OK;
+    if ((asking->params->prompts->flags & SOT_PROMPTS_CHAINED) == 0) {
+        return SOT_OK;
+    }
+    sot_status status = keep_chain(writing, asking, *points);
+    if (status != SOT_OK) {
+        soti_points_free(*points);
+        *points = NULL;
+    }
+    return status;
 }
 
 /* An answer goes into the next prompt as it is, so what was computed of prompt and answer is kept;

@@ -34,7 +34,12 @@ sot_status soti_writing_begin(soti_writing *writing, soti_asking *asking, uint32
 /* The normal answer's text and finish, from a job that is DONE. Returns MEMORY. */
 sot_status soti_writing_take_answer(soti_writing *writing, sot_answer *answer);
 
-/* The points of a skeleton's job that is DONE, of which the host hears. Returns MEMORY. */
+/* The text that stage's template makes of the question. Returns MEMORY; free is right in any case.
+ */
+sot_status soti_writing_fill(const soti_asking *asking, uint32_t stage, soti_request *request);
+
+/* The points of a skeleton's job that is DONE, of which the host hears. Where stage 2 is the next
+ * round, they get the conversation so far, and its pages are kept. Returns MEMORY. */
 sot_status soti_writing_take_points(soti_writing *writing, soti_asking *asking,
                                     sot_points **points);
 

@@ -39,7 +39,7 @@ static sot_status open_session(sot_session **out)
 {
     sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
     session_params.n_threads = 1;
-    session_params.n_ctx = 256;
+    session_params.n_ctx = 2048;
     session_params.max_batch = 4;
     return sot_session_create(model, &session_params, out);
 }
@@ -236,6 +236,34 @@ static void expand_failing_anywhere_can_be_asked_again(void **state)
     fail_each_allocation(expand, check_answer, 40);
 }
 
+/* Both stages, of which the second goes on from the first's conversation. */
+static sot_status chain(void)
+{
+    sot_status status = skeleton();
+    if (status == SOT_OK) {
+        status = sot_expand_batch(session, "things", points, &params, &answer);
+    }
+    sot_points_free(points);
+    points = NULL;
+    return status;
+}
+
+static void chained_failing_anywhere_can_be_asked_again(void **state)
+{
+    (void)state;
+    params.prompts = NULL;
+    params.wording = "chained";
+    params.forced_skeleton = " Ab\n2. Cd";
+    expected[0] = '\0';
+    assert_int_equal(chain(), SOT_OK);
+    assert_int_equal(sot_answer_point_count(answer), 2);
+    check_answer(SOT_OK);
+    fail_each_allocation(chain, check_answer, 60);
+    params.prompts = &prompts;
+    params.wording = NULL;
+    params.forced_skeleton = NULL;
+}
+
 static sot_status tokens_and_logits(void)
 {
     int32_t ids[64];
@@ -278,6 +306,7 @@ int main(void)
         cmocka_unit_test(generate_normal_failing_anywhere_can_be_asked_again),
         cmocka_unit_test(skeleton_failing_anywhere_can_be_asked_again),
         cmocka_unit_test(expand_failing_anywhere_can_be_asked_again),
+        cmocka_unit_test(chained_failing_anywhere_can_be_asked_again),
         cmocka_unit_test(tokens_and_logits_failing_anywhere_can_be_asked_again),
     };
     return cmocka_run_group_tests_name("allocation failure", tests, setup, teardown);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "sot/conversation.h"
+#include "tokenizer_model.h"
 
 enum { ID_BYTE = 3, ID_END_OF_TURN = 259, ID_LONG = 260 };
 static const char end_of_turn[] = "<|end_of_turn|>";
@@ -233,6 +234,72 @@ static void conversation_stop_is_a_piece_or_a_string(void **state)
     }
 }
 
+/* One text that a model wrote behind a prompt, and the ids of the whole conversation with the round
+ * behind it: SentencePiece's of the texts between the control pieces, BOS in front. */
+static void conversation_continued_has_the_ids_of_the_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int32_t ids[64];
+        size_t n;
+        size_t n_known; /* that are there already */
+        const char *rest;
+    } cases[] = {
+        {"vicuna",
+         {1,     3148, 1001,  29901, 2391,  29901, 3750,  338,   278,   14744, 7254, 29973,
+          319,   1799, 9047,  13566, 29901, 29871, 29896, 29889, 12790, 885,   271,  2153,
+          29889, 13,   29906, 29889, 13899, 20037, 2,     3148,  1001,  29901, 8984, 29901,
+          319,   1799, 9047,  13566, 29901, 29871, 29906, 29889, 13899, 20037},
+         46,
+         30,
+         ""},
+        {"llama2-chat",
+         {1,     518,   25580, 29962, 2391,  29901, 3750,  338,   278,   14744, 7254,  29973,
+          518,   29914, 25580, 29962, 29871, 29896, 29889, 12790, 885,   271,   2153,  29889,
+          13,    29906, 29889, 13899, 20037, 29871, 2,     1,     518,   25580, 29962, 8984,
+          29901, 518,   29914, 25580, 29962, 29871, 29906, 29889, 13899, 20037},
+         46,
+         29,
+         ""},
+        {"none",
+         {1,     2391,  29901, 3750, 338,   278,   14744, 7254,  29973, 29871,
+          29896, 29889, 12790, 885,  271,   2153,  29889, 13,    29906, 29889,
+          13899, 20037, 13,    5228, 29901, 29871, 29906, 29889, 13899, 20037},
+         30,
+         22,
+         ""},
+        {"stablevicuna",
+         {1,    835,   12968, 29901, 2391,  29901, 3750,  338,   278,   14744, 7254, 29973, 13,
+          2277, 29937, 4007,  22137, 29901, 29871, 29896, 29889, 12790, 885,   271,  2153,  29889,
+          13,   29906, 29889, 13899, 20037, 13,    2277,  29937, 12968, 29901, 8984, 29901, 13,
+          2277, 29937, 4007,  22137, 29901, 29871, 29906, 29889, 13899, 20037},
+         49,
+         29, /* up to the second number's dot */
+         " Short waves"},
+    };
+    soti_tokenizer *llama = load_llama();
+    if (llama == NULL) {
+        skip();
+    }
+    static const soti_rounds next = {
+        .user = "Point:", .user_size = 6, .partial = " 2. Short waves", .partial_size = 15};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        soti_tokens tokens = {0};
+        assert_int_equal(soti_tokens_append(&tokens, cases[i].ids, cases[i].n_known), SOT_OK);
+        assert_int_equal(soti_conversation_continue(soti_conversation_find(cases[i].name), llama,
+                                                    cases[i].rest, strlen(cases[i].rest), &next,
+                                                    &tokens),
+                         SOT_OK);
+        assert_int_equal(tokens.count, cases[i].n);
+        for (size_t k = 0; k < tokens.count; k++) {
+            assert_int_equal(tokens.ids[k], cases[i].ids[k]);
+        }
+        soti_tokens_free(&tokens);
+    }
+    soti_tokenizer_free(llama);
+}
+
 static void conversation_allocation_failure_is_reported(void **state)
 {
     (void)state;
@@ -266,6 +333,7 @@ int main(void)
         cmocka_unit_test(conversation_without_strings_or_bos_is_bare_text),
         cmocka_unit_test(conversation_without_tokenizer_is_unsupported),
         cmocka_unit_test(conversation_stop_is_a_piece_or_a_string),
+        cmocka_unit_test(conversation_continued_has_the_ids_of_the_whole),
         cmocka_unit_test(conversation_allocation_failure_is_reported),
     };
     return cmocka_run_group_tests(tests, make_tokenizers, free_tokenizers);

@@ -276,6 +276,37 @@ static void beginning_is_cut_to_what_was_written(void **state)
     soti_session_close(session);
 }
 
+static void chain_is_the_last_one_and_takes_no_templates_place(void **state)
+{
+    (void)state;
+    sot_session *session = open_session(512, 0);
+    for (int32_t i = 0; i < SOTI_BEGINNINGS_MAX; i++) {
+        keep(session, 1000 * (i + 1), 20);
+    }
+    for (int32_t i = 0; i < 3; i++) {
+        soti_tokens tokens = {0};
+        soti_sequence *sequence = write_sequence(session, 10000 * (i + 1), 40, &tokens);
+        soti_sequence_truncate(soti_engine_kv(session->engine), sequence, 39);
+        soti_session_keep_chain(session, sequence, &tokens); /* the last token was not fed */
+        assert_null(tokens.ids);
+    }
+    for (int32_t i = 0; i < SOTI_BEGINNINGS_MAX; i++) {
+        assert_int_equal(find(session, 1000 * (i + 1), 50), 20);
+    }
+    assert_int_equal(find(session, 10000, 50), 0);
+    assert_int_equal(find(session, 20000, 50), 0);
+    assert_int_equal(find(session, 30000, 50), 39);
+    soti_tokens tokens = {0};
+    assert_int_equal(soti_tokens_append(&tokens, (const int32_t[]){1, 2}, 2), SOT_OK);
+    soti_session_keep_chain(session, NULL, &tokens); /* nothing was computed */
+    assert_int_equal(find(session, 30000, 50), 39);
+    soti_kv *kv = soti_engine_kv(session->engine);
+    while (soti_session_make_room(session)) {
+    }
+    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
+    soti_session_close(session);
+}
+
 static void make_room_gives_every_page_back(void **state)
 {
     (void)state;
@@ -331,6 +362,7 @@ int main(void)
         TEST(conversation_keeps_one_slot_as_it_changes),
         TEST(make_room_knows_no_kind_but_age),
         TEST(beginning_is_cut_to_what_was_written),
+        TEST(chain_is_the_last_one_and_takes_no_templates_place),
         TEST(make_room_gives_every_page_back),
         TEST(beginning_without_a_page_to_spare_is_not_forked),
     };
