@@ -20,6 +20,7 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"run", command_run, "answer a file of questions in each mode and record everything"},
+    {"report", command_report, "show what runs came to, beside the paper's numbers"},
     {"judge-pairs", command_judge_pairs, "write prompts for a judge, in both orders"},
     {"win-rate", command_win_rate, "sum up a judge's verdicts"},
 };

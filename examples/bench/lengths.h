@@ -25,11 +25,12 @@ double lengths_bound(const struct lengths *lengths);
 /* One row of the paper's Fig. 11: averages over the questions of a category. */
 struct fig11_row {
     const char *model, *category;
-    double points;     /* of a skeleton */
-    double normal;     /* tokens of the normal answer */
-    double longest;    /* tokens of the longest expansion */
-    double deviation;  /* standard deviation of the expansions' tokens */
-    double sot_normal; /* tokens of the SoT answer / tokens of the normal one */
+    double points;         /* of a skeleton */
+    double normal;         /* tokens of the normal answer */
+    double longest;        /* tokens of the longest expansion */
+    double deviation;      /* standard deviation of the expansions' tokens */
+    double sot_normal;     /* tokens of the SoT answer / tokens of the normal one */
+    double longest_normal; /* tokens of the longest expansion / tokens of the normal answer */
 };
 extern const struct fig11_row fig11_rows[];
 extern const size_t fig11_count;

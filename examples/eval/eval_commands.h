@@ -4,6 +4,7 @@
 #define SOT_EVAL_COMMANDS_H
 
 int command_run(int argc, char **argv);
+int command_report(int argc, char **argv);
 int command_judge_pairs(int argc, char **argv);
 int command_win_rate(int argc, char **argv);
 

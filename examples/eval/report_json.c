@@ -1,0 +1,123 @@
+/* The report's numbers as JSON: see report_json.h. */
+#include "report_json.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../sot/answer_json.h"
+
+static json_t *count(size_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *string(const char *bytes)
+{
+    return json_text(bytes, strlen(bytes));
+}
+
+static json_t *time_json(const struct report_time *time)
+{
+    static const char *const stages[] = {"normal", "skeleton", "expand", "route"};
+    _Static_assert(sizeof stages / sizeof *stages == N_STAGES, "every stage has a name");
+    json_t *object = json_object();
+    for (unsigned i = 0; i < N_STAGES; i++)
+        json_object_set_new(object, stages[i],
+                            json_pack("{s:o, s:o}", "prefill_s", real(time->prefill[i]), "decode_s",
+                                      real(time->decode[i])));
+    json_object_set_new(object, "rest_s", real(time->rest));
+    return object;
+}
+
+/* What statistics_json does not have of a row. */
+static json_t *row_json(const struct report_row *row)
+{
+    json_t *times = json_object();
+    for (unsigned mode = 0; mode < N_MODES; mode++)
+        json_object_set_new(times, mode_names[mode], time_json(&row->times[mode]));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "category", string(row->name), "times",
+                     times, "n_labelled", count(row->n_labelled), "n_suitable",
+                     count(row->n_suitable), "n_routed", count(row->n_routed), "n_chosen",
+                     count(row->n_chosen));
+}
+
+/* The averages over the categories, which is what the paper states. */
+static json_t *average_json(const struct category_statistics *row)
+{
+    struct category_statistics copy = *row;
+    struct statistics statistics = {.mode = "", .rows = &copy, .n = 1};
+    json_t *made = statistics_json(&statistics);
+    json_t *object = json_incref(json_array_get(json_object_get(made, "categories"), 0));
+    json_decref(made);
+    static const char *const counts[] = {"category", "n_questions", "n_compared", "n_sot",
+                                         "n_expanded"};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        json_object_del(object, counts[i]);
+    return object;
+}
+
+static json_t *statistics_of(const struct report_run *run, unsigned mode)
+{
+    struct statistics statistics;
+    if (!run->n_of_mode[mode])
+        return json_null();
+    statistics_make(&statistics, &run->records, mode_names[mode]);
+    json_t *object = statistics_json(&statistics);
+    const struct report_row *average = report_average(run);
+    json_object_set_new(object, "average",
+                        average_json(mode == MODE_SOT ? &average->sot : &average->routed));
+    statistics_free(&statistics);
+    return object;
+}
+
+static json_t *remarks_json(const struct report_run *run)
+{
+    char remark[512];
+    json_t *array = json_array();
+    for (size_t i = 0; i < run->records.n; i++) {
+        const struct record *record = &run->records.records[i];
+        if (report_remark(record, remark, sizeof remark))
+            json_array_append_new(array, json_pack("{s:I, s:o, s:o}", "question_id",
+                                                   (json_int_t)record->question_id, "mode",
+                                                   string(record->mode), "remark", string(remark)));
+    }
+    return array;
+}
+
+static json_t *run_json(const struct report_run *run)
+{
+    json_t *object = json_object();
+    json_t *rows = json_array();
+    json_t *groups = json_array();
+    for (size_t i = 0; i < run->n_categories + 2; i++)
+        if (i != run->n_categories)
+            json_array_append_new(rows, row_json(&run->rows[i]));
+    for (size_t i = 0; i < run->n_groups; i++)
+        json_array_append_new(groups,
+                              json_pack("{s:o, s:o, s:o}", "points", count(run->groups[i].n_points),
+                                        "questions", count(run->groups[i].n), "speedup_mean",
+                                        real(run->groups[i].speedup)));
+    json_object_set_new(object, "path", string(run->path));
+    json_object_set_new(object, "data", run->data ? string(run->data) : json_null());
+    json_object_set(object, "run", run->facts);
+    json_object_set_new(object, "n_questions", count(run->n_questions));
+    json_object_set_new(object, "sot", statistics_of(run, MODE_SOT));
+    json_object_set_new(object, "routed", statistics_of(run, MODE_ROUTED));
+    json_object_set_new(object, "rows", rows);
+    json_object_set_new(object, "by_points", groups);
+    json_object_set_new(object, "remarks", remarks_json(run));
+    return object;
+}
+
+json_t *report_json(const struct report_run *runs, size_t n_runs)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n_runs; i++)
+        json_array_append_new(array, run_json(&runs[i]));
+    return json_pack("{s:o}", "runs", array);
+}
