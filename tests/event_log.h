@@ -12,13 +12,14 @@ enum { EVENT_POINTS_MAX = 96 };
 
 typedef struct event_log {
     uint32_t n_events;
-    uint32_t n_of_type[8];
+    uint32_t n_of_type[9];
     uint32_t stop_at; /* the event of this number, counted from 1, asks to stop; 0: none */
     sot_session *cancels;
-    uint32_t cancel_at;   /* the event of this number cancels the session */
-    uint32_t stages;      /* a decimal digit per stage, in order */
-    soti_buffer texts[4]; /* by stage: what the TEXT events said */
-    soti_buffer outlines; /* what the POINT events said: "index|text/" */
+    uint32_t cancel_at;    /* the event of this number cancels the session */
+    uint32_t stages;       /* a decimal digit per stage, in order */
+    soti_buffer texts[5];  /* by stage: what the TEXT events said */
+    sot_decision decision; /* of the last DECISION event */
+    soti_buffer outlines;  /* what the POINT events said: "index|text/" */
     soti_buffer expansions[EVENT_POINTS_MAX];
     uint32_t finishes[EVENT_POINTS_MAX];
     uint32_t n_ends[EVENT_POINTS_MAX];
@@ -36,13 +37,14 @@ static inline int32_t event_log_record(const sot_event *event, void *user)
     assert_true(log->stop_at == 0 || log->n_events < log->stop_at); /* never called after it */
     log->n_events++;
     assert_int_equal(event->struct_size, sizeof *event);
-    assert_in_range(event->type, SOT_EVENT_STAGE, SOT_EVENT_PREFILL);
-    assert_in_range(event->stage, SOT_STAGE_NORMAL, SOT_STAGE_EXPAND);
+    assert_in_range(event->type, SOT_EVENT_STAGE, SOT_EVENT_DECISION);
+    assert_in_range(event->stage, SOT_STAGE_NORMAL, SOT_STAGE_ROUTE);
     assert_true(event->i_point < EVENT_POINTS_MAX);
     assert_non_null(event->text);
     assert_int_equal(event->text[event->text_size], '\0');
     assert_int_equal(soti_utf8_find_invalid(event->text, event->text_size), event->text_size);
     assert_int_equal(event->index != NULL, event->type == SOT_EVENT_POINT);
+    assert_int_equal(event->decision != NULL, event->type == SOT_EVENT_DECISION);
     log->n_of_type[event->type]++;
     switch (event->type) {
     case SOT_EVENT_STAGE:
@@ -67,6 +69,10 @@ static inline int32_t event_log_record(const sot_event *event, void *user)
         log->finishes[event->i_point] = event->finish;
         log->n_ends[event->i_point]++;
         break;
+    case SOT_EVENT_DECISION:
+        assert_int_equal(event->stage, SOT_STAGE_ROUTE);
+        log->decision = *event->decision;
+        break;
     default:
         log->n_done = event->n_done;
         log->n_total = event->n_total;
@@ -80,7 +86,7 @@ static inline int32_t event_log_record(const sot_event *event, void *user)
 
 static inline void event_log_free(event_log *log)
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         soti_buffer_free(&log->texts[i]);
     }
     soti_buffer_free(&log->outlines);

@@ -32,6 +32,8 @@ static struct {
     uint32_t n_prompt_rows; /* of all steps */
     uint32_t most_rows;     /* of one step */
     uint32_t n_picks;       /* of all steps */
+    float letter_logits[3]; /* of A, B and C in every row of logits; 0: not said */
+    uint32_t n_logit_reads;
     uint32_t n_page_copies;
     uint32_t n_groups; /* of the last step, and its first group */
     soti_row_group group;
@@ -63,6 +65,15 @@ static inline void script_text(uint64_t stream, const char *text, bool endless)
 static inline void script_skeleton(const char *text)
 {
     script_text(SOTI_STREAM_SKELETON, text, false);
+}
+
+/* What the model answers the router, and the logits of A, B and C. */
+static inline void script_route(const char *text, float a, float b, float c)
+{
+    script_text(SOTI_STREAM_ROUTE, text, false);
+    scripted.letter_logits[0] = a;
+    scripted.letter_logits[1] = b;
+    scripted.letter_logits[2] = c;
 }
 
 static inline void script_three_points(void)
@@ -164,6 +175,10 @@ static inline sot_status scripted_read_logits(soti_context *context, uint32_t i_
     for (int32_t id = 0; id < SCRIPT_VOCAB; id++) {
         out[id] = id == last ? 1.0f : 0.0f; /* names the token it stands behind */
     }
+    for (int i = 0; i < 3; i++) {
+        out[SCRIPT_FIRST_BYTE + 'A' + i] += scripted.letter_logits[i];
+    }
+    scripted.n_logit_reads++;
     return SOT_OK;
 }
 

@@ -179,7 +179,7 @@ enum {
     SOT_MODE_DEFAULT = 0, /* SOT_MODE_SOT */
     SOT_MODE_NORMAL = 1,  /* the bare question, token by token: the paper's baseline */
     SOT_MODE_SOT = 2,     /* skeleton, then all points as one batch (paper §2) */
-    SOT_MODE_ROUTED = 3   /* SoT-R (paper §4); UNSUPPORTED in this version */
+    SOT_MODE_ROUTED = 3   /* a router chooses one of both (SoT-R, paper §4) */
 };
 
 /* Why a text ended. */
@@ -342,9 +342,11 @@ SOT_API void sot_generate_params_init(sot_generate_params *params);
 
 /* Answers a question, in params->mode (paper §2). A skeleton without points is no failure: the
  * answer then is the skeleton response and sot_answer_point_count() is 0; so it is for a skeleton
- * that was cancelled or ran out of context, whose points are parsed but not expanded.
- * Returns ARGUMENT, MEMORY, UNSUPPORTED (no tokenizer, routed mode), BUSY, DEVICE; and with a
- * partial answer in *out: CANCELLED, CONTEXT_FULL.
+ * that was cancelled or ran out of context, whose points are parsed but not expanded. Routed mode
+ * answers normally where the router is undecided, or its question to the model has no room; cancelled
+ * before the decision, the answer is empty.
+ * Returns ARGUMENT, MEMORY, UNSUPPORTED (no tokenizer), BUSY, DEVICE; and with a partial answer in
+ * *out: CANCELLED, CONTEXT_FULL.
  * The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_generate(sot_session *session, const char *question,
                                 const sot_generate_params *params, sot_answer **out);

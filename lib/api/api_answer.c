@@ -69,6 +69,15 @@ sot_status sot_answer_get_stats(const sot_answer *answer, sot_stats *stats)
     return soti_params_write("stats", &answer->stats, sizeof answer->stats, stats);
 }
 
+sot_status sot_answer_get_decision(const sot_answer *answer, sot_decision *decision)
+{
+    if (answer == NULL || decision == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_answer_get_decision: %s is NULL",
+                         answer == NULL ? "answer" : "decision");
+    }
+    return soti_params_write("decision", &answer->decision, sizeof answer->decision, decision);
+}
+
 void sot_answer_free(sot_answer *answer)
 {
     soti_answer_free(answer);

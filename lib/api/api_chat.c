@@ -129,16 +129,15 @@ sot_status sot_chat_generate(sot_chat *chat, sot_session *session, const char *q
     RETURN_IF_ERROR(check_idle("sot_chat_generate", chat));
     soti_complete_params complete;
     RETURN_IF_ERROR(soti_open_call("sot_chat_generate", session, question, params, &complete));
-    sot_status status;
+    sot_status status = SOT_OK;
     if (complete.params.n_history > 0) {
         status = soti_fail(SOT_ERR_ARGUMENT,
                            "n_history: is %zu; the rounds of a chat are the history, append to it",
                            complete.params.n_history);
     } else if (complete.params.mode == SOT_MODE_ROUTED) {
-        status =
-            soti_fail(SOT_ERR_UNSUPPORTED, "sot_chat_generate: this version (%s) has no router",
-                      sot_version_string());
-    } else {
+        status = soti_check_router(&complete.params);
+    }
+    if (status == SOT_OK) {
         status = soti_chat_generate(chat, session, question, &complete.params, out);
     }
     soti_session_leave(session);

@@ -27,6 +27,13 @@ void sot_generate_params_init(sot_generate_params *params)
     }
 }
 
+void sot_decision_init(sot_decision *decision)
+{
+    if (decision != NULL) {
+        *decision = (sot_decision)SOT_DECISION_INIT;
+    }
+}
+
 sot_status soti_open_call(const char *name, sot_session *session, const char *question,
                           const sot_generate_params *params, soti_complete_params *complete)
 {
@@ -47,14 +54,33 @@ sot_status sot_generate(sot_session *session, const char *question,
     *out = NULL;
     soti_complete_params complete;
     RETURN_IF_ERROR(soti_open_call("sot_generate", session, question, params, &complete));
-    sot_status status;
+    sot_status status = SOT_OK;
     if (complete.params.mode == SOT_MODE_ROUTED) {
-        status = soti_fail(SOT_ERR_UNSUPPORTED, "sot_generate: this version (%s) has no router",
-                           sot_version_string());
-    } else {
+        status = soti_check_router(&complete.params);
+    }
+    if (status == SOT_OK) {
         status = soti_pipeline_generate(session, question, &complete.params, out);
     }
     soti_session_leave(session);
+    return status;
+}
+
+sot_status sot_route(sot_session *session, const char *question, const sot_generate_params *params,
+                     sot_decision *decision)
+{
+    if (decision == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT, "sot_route: decision is NULL");
+    }
+    sot_decision made = {0};
+    RETURN_IF_ERROR(soti_params_write("decision", &made, sizeof made, decision));
+    soti_complete_params complete;
+    RETURN_IF_ERROR(soti_open_call("sot_route", session, question, params, &complete));
+    sot_status status = soti_check_router(&complete.params);
+    if (status == SOT_OK) {
+        status = soti_pipeline_route(session, question, &complete.params, &made);
+    }
+    soti_session_leave(session);
+    RETURN_IF_ERROR(soti_params_write("decision", &made, sizeof made, decision));
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "model/sampler.h"
 #include "sot/conversation.h"
 #include "sot/prompts.h"
+#include "sot/routing.h"
 #include "sot/wordings.h"
 
 enum {
@@ -197,7 +198,32 @@ static sot_status complete_prompts(soti_complete_params *out)
         prompts->point = wording->point;
         prompts->flags = wording->flags;
     }
+    RETURN_IF_ERROR(soti_check_text("prompts.router", prompts->router));
+    if (prompts->router != NULL) {
+        RETURN_IF_ERROR(soti_prompt_check(SOTI_PROMPT_ROUTER, prompts->router));
+    } else {
+        prompts->router = soti_prompt_router;
+    }
     out->params.prompts = prompts;
+    return SOT_OK;
+}
+
+sot_status soti_check_router(const sot_generate_params *params)
+{
+    uint32_t router = soti_routing_router(params);
+    if (router == SOT_ROUTER_TRAINED && params->trained_router == NULL) {
+        return soti_fail(
+            SOT_ERR_ARGUMENT,
+            "generate parameters: the router is a trained one, trained_router is NULL");
+    }
+    if (router == SOT_ROUTER_CALLBACK && params->on_route == NULL) {
+        return soti_fail(SOT_ERR_ARGUMENT,
+                         "generate parameters: the router is a callback, on_route is NULL");
+    }
+    if (router > SOT_ROUTER_CALLBACK) {
+        return soti_fail(SOT_ERR_ARGUMENT,
+                         "generate parameters: router is %u, which is no SOT_ROUTER_*", router);
+    }
     return SOT_OK;
 }
 
@@ -219,8 +245,8 @@ sot_status soti_generate_params_read(const sot_model *model, const sot_generate_
     full->max_tokens = or_default(full->max_tokens, DEFAULT_MAX_TOKENS);
     full->max_skeleton_tokens = or_default(full->max_skeleton_tokens, DEFAULT_MAX_SKELETON_TOKENS);
     full->max_point_tokens = or_default(full->max_point_tokens, DEFAULT_MAX_POINT_TOKENS);
-    RETURN_IF_ERROR(
-        soti_check_flags("generate parameters", full->flags, SOT_GENERATE_IGNORE_STOPS));
+    RETURN_IF_ERROR(soti_check_flags("generate parameters", full->flags,
+                                     SOT_GENERATE_IGNORE_STOPS | SOT_GENERATE_CONCURRENT));
     RETURN_IF_ERROR(check_sampling(full));
     if (full->stop_ids == NULL && full->n_stop_ids > 0) {
         return soti_fail(SOT_ERR_ARGUMENT, "stop_ids: is NULL, its count is %zu", full->n_stop_ids);

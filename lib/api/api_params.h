@@ -24,6 +24,9 @@ sot_status soti_check_text(const char *what, const char *text);
 /* Flags that this version defines. Returns UNSUPPORTED for any other. */
 sot_status soti_check_flags(const char *what, uint32_t flags, uint32_t defined);
 
+/* Whether the router that params name has what it needs. Returns ARGUMENT. */
+sot_status soti_check_router(const sot_generate_params *params);
+
 /* A question: neither NULL nor empty, and UTF-8. */
 sot_status soti_check_question(const char *question);
 

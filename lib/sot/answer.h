@@ -21,6 +21,7 @@ struct sot_answer {
     size_t n_expansions;        /* as many as points, or 0 when stage 2 did not run */
     bool repeats_points;        /* the expansions were asked to begin with their points */
     uint32_t finish;
+    sot_decision decision; /* all zero where no router was asked */
     sot_stats stats;
 };
 

@@ -7,6 +7,8 @@
 #include "base/fail.h"
 #include "sot/conversation.h"
 
+enum { ROUTE_TOKENS = 8 }; /* behind white space and brackets a letter has come by then, or won't */
+
 static sot_status collect_stops(soti_asking *asking)
 {
     const sot_generate_params *params = asking->params;
@@ -160,6 +162,9 @@ static uint32_t token_limit(const sot_generate_params *params, uint32_t stage, u
     if (stage == SOT_STAGE_SKELETON) {
         return params->max_skeleton_tokens;
     }
+    if (stage == SOT_STAGE_ROUTE) {
+        return ROUTE_TOKENS;
+    }
     bool has_own = i_point < params->n_point_limits && params->point_limits[i_point] != 0;
     return has_own ? params->point_limits[i_point] : params->max_point_tokens;
 }
@@ -168,25 +173,41 @@ sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint3
                                 const soti_tokens *prompt, soti_job *job)
 {
     const sot_generate_params *params = asking->params;
-    const uint64_t streams[] = {SOTI_STREAM_NORMAL, SOTI_STREAM_SKELETON, i_point};
-    const soti_sampler_params sampling = {.temperature = params->temperature,
-                                          .top_p = params->top_p,
-                                          .repetition_penalty = params->repetition_penalty,
-                                          .top_k = params->top_k,
-                                          .seed = params->seed};
+    const uint64_t streams[] = {SOTI_STREAM_NORMAL, SOTI_STREAM_SKELETON, i_point,
+                                SOTI_STREAM_ROUTE};
+    soti_sampler_params sampling = {.temperature = params->temperature,
+                                    .top_p = params->top_p,
+                                    .repetition_penalty = params->repetition_penalty,
+                                    .top_k = params->top_k,
+                                    .seed = params->seed};
+    if (stage == SOT_STAGE_ROUTE) { /* a decision is not drawn by lot */
+        sampling = (soti_sampler_params){.seed = params->seed};
+    }
+    const int32_t *stop_ids = asking->stop_ids.ids;
+    const char *const *stop_strings = asking->stop_strings;
+    size_t n_stop_ids = asking->stop_ids.count;
+    size_t n_stop_strings = asking->n_stop_strings;
+    if (stage == SOT_STAGE_ROUTE && n_stop_ids > 0) { /* the caller's are meant for answers */
+        stop_ids += params->n_stop_ids;
+        n_stop_ids -= params->n_stop_ids;
+    }
+    if (stage == SOT_STAGE_ROUTE && n_stop_strings > 0) {
+        stop_strings += params->n_stop_strings;
+        n_stop_strings -= params->n_stop_strings;
+    }
     *job = (soti_job){
         .stage = stage,
         .i_point = i_point,
         .prompt = prompt->ids,
         .n_prompt = (uint32_t)prompt->count,
         .max_tokens = token_limit(params, stage, i_point),
-        .stop_ids = asking->stop_ids.ids,
-        .n_stop_ids = asking->stop_ids.count,
+        .stop_ids = stop_ids,
+        .n_stop_ids = n_stop_ids,
     };
     bool is_forced = stage == SOT_STAGE_SKELETON && params->forced_skeleton != NULL;
     RETURN_IF_ERROR(soti_sampler_init(&job->sampler, &sampling, streams[stage - 1]));
-    return soti_stopper_begin(&job->stopper, asking->tokenizer, asking->stop_strings,
-                              is_forced ? 0 : asking->n_stop_strings);
+    return soti_stopper_begin(&job->stopper, asking->tokenizer, stop_strings,
+                              is_forced ? 0 : n_stop_strings);
 }
 
 void soti_asking_get_stats(const soti_asking *asking, sot_stats *stats)

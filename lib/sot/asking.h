@@ -10,6 +10,7 @@
 /* Random streams: point i draws from stream i, so these lie above every point. */
 #define SOTI_STREAM_NORMAL   (UINT64_C(1) << 32)
 #define SOTI_STREAM_SKELETON (UINT64_C(2) << 32)
+#define SOTI_STREAM_ROUTE    (UINT64_C(3) << 32)
 
 typedef struct soti_asking {
     sot_session *session;
@@ -57,8 +58,9 @@ bool soti_asking_is_round(const soti_asking *asking);
 void soti_asking_keep(const soti_asking *asking, soti_sequence *sequence, soti_tokens *tokens,
                       uint32_t n);
 
-/* A job for prompt, with the limits and the random stream of its stage; a skeleton that is forced
- * stops at no string. Returns MEMORY; the job may be freed even so. */
+/* A job for prompt, with the limits and the random stream of its stage. A skeleton that is forced
+ * stops at no string; what the model answers the router is greedy and stops at none of the
+ * caller's. Returns MEMORY; the job may be freed even so. */
 sot_status soti_asking_make_job(const soti_asking *asking, uint32_t stage, uint32_t i_point,
                                 const soti_tokens *prompt, soti_job *job);
 

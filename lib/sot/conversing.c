@@ -11,6 +11,7 @@
 #include "sot/answer.h"
 #include "sot/asking.h"
 #include "sot/pipeline.h"
+#include "sot/routing.h"
 
 enum {
     FIRST_ROUNDS = 8,
@@ -110,7 +111,7 @@ typedef struct soti_next_round {
     const char **history; /* (2 * n_rounds) all rounds */
     sot_generate_params params;
     soti_asking *asking; /* of params */
-    soti_request requests[2];
+    soti_request requests[3];
     size_t n_requests; /* whose prompts are known before anything is written */
 } soti_next_round;
 
@@ -130,7 +131,13 @@ static sot_status make_requests(soti_next_round *next, const char *question)
     }
     next->n_requests = 2;
     RETURN_IF_ERROR(soti_prompt_fill(prompts->skeleton, &values, &next->requests[0]));
-    return soti_prompt_fill(prompts->point, &values, &next->requests[1]);
+    RETURN_IF_ERROR(soti_prompt_fill(prompts->point, &values, &next->requests[1]));
+    if (next->params.mode != SOT_MODE_ROUTED ||
+        soti_routing_router(&next->params) != SOT_ROUTER_PROMPTING) {
+        return SOT_OK;
+    }
+    next->n_requests = 3;
+    return soti_prompt_fill(prompts->router, &values, &next->requests[2]);
 }
 
 /* Tokens of the longest prompt when rounds are sent from i_round on. */
@@ -219,8 +226,9 @@ static sot_status choose_rounds(soti_next_round *next, sot_session *session, con
     }
     *stopped = asking.run.stopped;
     send_from(next, next->chat->n_dropped);
-    soti_request_free(&next->requests[0]);
-    soti_request_free(&next->requests[1]);
+    for (size_t i = 0; i < sizeof next->requests / sizeof *next->requests; i++) {
+        soti_request_free(&next->requests[i]);
+    }
     soti_asking_end(&asking);
     return status;
 }

@@ -51,7 +51,7 @@ sot_status soti_job_start(soti_job *job, soti_engine *engine)
 
 void soti_job_propose(const soti_job *job, soti_work *work)
 {
-    *work = (soti_work){.sequence = job->sequence};
+    *work = (soti_work){.sequence = job->sequence, .logits = job->logits};
     if (job->state == SOTI_JOB_PREFILL) {
         uint32_t n_fed = soti_sequence_length(job->sequence);
         work->tokens = job->prompt + n_fed;

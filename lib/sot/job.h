@@ -34,6 +34,8 @@ typedef struct soti_job {
     uint32_t n_forced;     /* 0: what is picked is taken */
     soti_sampler sampler;
     soti_stopper stopper; /* begun; unused when max_tokens is 0 */
+    float *logits;        /* (n_vocab) behind which the last token was picked, or NULL */
+    bool is_expendable;   /* that it ran out of room is no failure of the run */
 
     /* The job's own. A maker may put a sequence of n_parent positions here instead of a parent. */
     soti_sequence *sequence;

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "sot/expanding.h"
+#include "sot/routing.h"
 #include "sot/writing.h"
 
 static sot_status write_normal(soti_asking *asking, sot_answer *answer)
@@ -41,6 +42,28 @@ static sot_status write_skeleton(soti_asking *asking, sot_points **points, uint3
     return status;
 }
 
+static sot_status write_labelled(soti_asking *asking, sot_answer *answer)
+{
+    if (answer->decision.label != SOT_LABEL_SOT) {
+        return write_normal(asking, answer);
+    }
+    return write_skeleton(asking, &answer->points, &answer->finish);
+}
+
+/* The router's decision, then what it decided for up to stage 2. A question that the model cannot
+ * be asked for lack of room is undecided. */
+static sot_status route_first(soti_asking *asking, sot_answer *answer)
+{
+    sot_status status = soti_route(asking, &answer->decision);
+    if (status == SOT_ERR_CANCELLED) {
+        answer->finish = SOT_FINISH_CANCELLED;
+    }
+    if (status != SOT_OK && status != SOT_ERR_CONTEXT_FULL) {
+        return status;
+    }
+    return write_labelled(asking, answer);
+}
+
 /* Hands the answer over, or frees it where there is nothing to keep. */
 static sot_status close_answer(soti_asking *asking, sot_answer *answer, sot_status status,
                                sot_answer **out)
@@ -50,10 +73,11 @@ static sot_status close_answer(soti_asking *asking, sot_answer *answer, sot_stat
         status = aggregated == SOT_OK ? status : aggregated;
     }
     if (soti_has_result(status)) {
-        uint32_t longest = answer->stats.longest_expansion;
+        const sot_stats told = answer->stats; /* by the stages */
         soti_asking_get_stats(asking, &answer->stats);
+        answer->stats.route_ns = answer->decision.latency_ns;
         answer->stats.mode = answer->points != NULL ? SOT_MODE_SOT : SOT_MODE_NORMAL;
-        answer->stats.longest_expansion = longest;
+        answer->stats.longest_expansion = told.longest_expansion;
         answer->stats.n_points = (uint32_t)answer->n_expansions;
         answer->stats.n_points_dropped =
             answer->points != NULL ? (uint32_t)answer->points->n_dropped : 0;
@@ -111,13 +135,27 @@ sot_status soti_pipeline_generate(sot_session *session, const char *question,
     sot_status status = soti_asking_begin(&asking, session, question, params);
     if (status == SOT_OK && params->mode == SOT_MODE_NORMAL) {
         status = write_normal(&asking, answer);
+    } else if (status == SOT_OK && params->mode == SOT_MODE_ROUTED) {
+        status = route_first(&asking, answer);
     } else if (status == SOT_OK) {
         status = write_skeleton(&asking, &answer->points, &answer->finish);
-        if (status == SOT_OK) {
-            status = soti_expand_points(&asking, answer);
-        }
+    }
+    if (status == SOT_OK && answer->points != NULL) {
+        status = soti_expand_points(&asking, answer);
     }
     return close_answer(&asking, answer, status, out);
+}
+
+sot_status soti_pipeline_route(sot_session *session, const char *question,
+                               const sot_generate_params *params, sot_decision *decision)
+{
+    soti_asking asking;
+    sot_status status = soti_asking_begin(&asking, session, question, params);
+    if (status == SOT_OK) {
+        status = soti_route(&asking, decision);
+    }
+    soti_asking_end(&asking);
+    return status;
 }
 
 sot_status soti_pipeline_logits(sot_session *session, const int32_t *tokens, size_t count,

@@ -22,6 +22,7 @@ static const struct {
     [SOTI_PROMPT_SKELETON] = {"skeleton", {true, false, false, false}},
     [SOTI_PROMPT_POINT] = {"point", {true, true, true, true}},
     [SOTI_PROMPT_CHAINED_POINT] = {"chained point", {false, false, true, true}},
+    [SOTI_PROMPT_ROUTER] = {"router", {true, false, false, false}},
 };
 
 static bool begins_with(const char *text, const char *beginning)

@@ -31,7 +31,8 @@ typedef struct soti_prompt_values { /* empty where the template has no such plac
 typedef enum soti_prompt_kind {
     SOTI_PROMPT_SKELETON,
     SOTI_PROMPT_POINT,
-    SOTI_PROMPT_CHAINED_POINT /* SOT_PROMPTS_CHAINED */
+    SOTI_PROMPT_CHAINED_POINT, /* SOT_PROMPTS_CHAINED */
+    SOTI_PROMPT_ROUTER
 } soti_prompt_kind;
 
 /* Checks that a template has the placeholders of its kind ({request}; for a point also {outline},

@@ -19,7 +19,8 @@ typedef struct soti_loop {
 
 void soti_run_emit(soti_run *run, const sot_event *event)
 {
-    if (run->on_event == NULL || run->stopped) {
+    bool is_muted = (run->muted >> event->stage & 1) != 0;
+    if (run->on_event == NULL || run->stopped || is_muted) {
         return;
     }
     sot_event complete = *event;
@@ -38,12 +39,14 @@ bool soti_run_cancelled(const soti_run *run)
     return run->stopped || (run->cancel != NULL && atomic_load(run->cancel) != 0);
 }
 
-/* Reports the text that was let out since the last time. */
+/* Reports the text that was let out since the last time. What a model answers the router is for the
+ * router alone. */
 static void show_text(soti_run *run, soti_job *job)
 {
     soti_buffer *text = &job->stopper.text;
     size_t n_released = job->stopper.n_released;
-    if (n_released == job->n_shown || job->max_tokens == 0) {
+    bool is_silent = job->stage == SOT_STAGE_ROUTE || (run->muted >> job->stage & 1) != 0;
+    if (n_released == job->n_shown || job->max_tokens == 0 || is_silent) {
         return;
     }
     char held = text->data[n_released]; /* an event's text ends in NUL; more may be held back */
@@ -71,11 +74,38 @@ static void show_end(soti_run *run, soti_job *job)
     }
 }
 
+static void show_prefill(soti_run *run, uint32_t stage)
+{
+    soti_run_emit(run, &(sot_event){.type = SOT_EVENT_PREFILL,
+                                    .stage = stage,
+                                    .n_done = run->stats[stage - 1].prefill_tokens,
+                                    .n_total = run->n_prefill_total[stage - 1]});
+}
+
+void soti_run_catch_up(soti_run *run, soti_job *job)
+{
+    if (run->stats[job->stage - 1].prefill_tokens > 0) {
+        show_prefill(run, job->stage);
+    }
+    if (job->state == SOTI_JOB_DONE) {
+        show_end(run, job);
+    } else {
+        show_text(run, job);
+    }
+}
+
 static sot_status end_job(soti_loop *loop, soti_job *job, uint32_t finish)
 {
     sot_status status = soti_job_end(job, loop->kv, finish);
     show_end(loop->run, job);
     return status;
+}
+
+/* RUN-5. The loop's lists may hold jobs that are DONE behind it. */
+static sot_status watch_end(soti_loop *loop, soti_job *job)
+{
+    const soti_run_watch *watch = &loop->run->watch;
+    return watch->on_end != NULL ? watch->on_end(watch->user, job) : SOT_OK;
 }
 
 static uint32_t pages_of(uint32_t n_tokens)
@@ -138,7 +168,19 @@ static sot_status start_next(soti_loop *loop, bool *must_wait)
         return SOT_OK;
     }
     loop->i_next++;
-    return end_job(loop, job, SOT_FINISH_CONTEXT);
+    RETURN_IF_ERROR(end_job(loop, job, SOT_FINISH_CONTEXT));
+    return watch_end(loop, job);
+}
+
+static void drop_finished(soti_loop *loop)
+{
+    uint32_t n_kept = 0;
+    for (uint32_t i = 0; i < loop->n_active; i++) {
+        if (loop->active[i]->state != SOTI_JOB_DONE) {
+            loop->active[n_kept++] = loop->active[i];
+        }
+    }
+    loop->n_active = n_kept;
 }
 
 static sot_status admit(soti_loop *loop)
@@ -146,7 +188,12 @@ static sot_status admit(soti_loop *loop)
     uint32_t max_batch = soti_engine_max_batch(loop->run->engine); /* RUN-1 */
     bool must_wait = false;
     while (!must_wait && loop->i_next < loop->n_jobs && loop->n_active < max_batch) {
+        if (loop->jobs[loop->i_next].state == SOTI_JOB_DONE) { /* RUN-5 */
+            loop->i_next++;
+            continue;
+        }
         RETURN_IF_ERROR(start_next(loop, &must_wait));
+        drop_finished(loop);
     }
     return SOT_OK;
 }
@@ -182,44 +229,32 @@ static uint64_t take_share(soti_time_share *share, uint32_t n_rows)
 static void count_step(const soti_loop *loop, uint32_t n_items, uint64_t step_ns)
 {
     soti_run *run = loop->run;
-    uint32_t n_prefill[SOTI_STAGE_COUNT] = {0};
-    uint32_t n_decode[SOTI_STAGE_COUNT] = {0};
+    soti_pass pass = {.ns = step_ns};
     soti_time_share share = {.step_ns = step_ns};
     for (uint32_t i = 0; i < n_items; i++) {
         const soti_job *job = loop->owners[i];
         bool is_prefill = job->state == SOTI_JOB_PREFILL;
-        *(is_prefill ? &n_prefill[job->stage - 1] : &n_decode[job->stage - 1]) +=
+        *(is_prefill ? &pass.n_prompt[job->stage - 1] : &pass.n_decode[job->stage - 1]) +=
             loop->work[i].n_taken;
         run->stats[job->stage - 1].decode_tokens += loop->work[i].has_picked;
         share.n_rows += loop->work[i].n_taken;
     }
     for (uint32_t stage = 1; stage <= SOTI_STAGE_COUNT && share.n_rows > 0; stage++) {
         soti_stage_stats *stats = &run->stats[stage - 1];
-        uint32_t n_new = n_prefill[stage - 1];
-        uint32_t n_grown = n_decode[stage - 1];
+        uint32_t n_new = pass.n_prompt[stage - 1];
+        uint32_t n_grown = pass.n_decode[stage - 1];
         stats->prefill_ns += take_share(&share, n_new);
         stats->decode_ns += take_share(&share, n_grown);
         stats->prefill_tokens += n_new;
         stats->decode_steps += n_grown > 0;
         stats->max_rows = stats->max_rows > n_grown ? stats->max_rows : n_grown;
         if (n_new > 0) {
-            soti_run_emit(run, &(sot_event){.type = SOT_EVENT_PREFILL,
-                                            .stage = stage,
-                                            .n_done = stats->prefill_tokens,
-                                            .n_total = run->n_prefill_total[stage - 1]});
+            show_prefill(run, stage);
         }
     }
-}
-
-static void drop_finished(soti_loop *loop)
-{
-    uint32_t n_kept = 0;
-    for (uint32_t i = 0; i < loop->n_active; i++) {
-        if (loop->active[i]->state != SOTI_JOB_DONE) {
-            loop->active[n_kept++] = loop->active[i];
-        }
+    if (run->watch.on_pass != NULL) {
+        run->watch.on_pass(run->watch.user, &pass);
     }
-    loop->n_active = n_kept;
 }
 
 /* One pass over the weights for all jobs under way. */
@@ -233,6 +268,7 @@ static sot_status step(soti_loop *loop)
     if (status == SOT_ERR_CONTEXT_FULL) {
         if (!make_room(loop->run)) {
             RETURN_IF_ERROR(end_job(loop, loop->owners[i_failed], SOT_FINISH_CONTEXT));
+            RETURN_IF_ERROR(watch_end(loop, loop->owners[i_failed]));
             drop_finished(loop);
         }
         return SOT_OK;
@@ -241,9 +277,13 @@ static sot_status step(soti_loop *loop)
     count_step(loop, n_items, soti_clock_ns() - began_ns);
     for (uint32_t i = 0; i < n_items; i++) {
         soti_job *job = loop->owners[i];
+        if (job->state == SOTI_JOB_DONE) { /* RUN-5 */
+            continue;
+        }
         RETURN_IF_ERROR(soti_job_consume(job, loop->kv, &loop->work[i]));
         if (job->state == SOTI_JOB_DONE) {
             show_end(loop->run, job);
+            RETURN_IF_ERROR(watch_end(loop, job));
         } else {
             show_text(loop->run, job);
         }
@@ -272,11 +312,12 @@ static sot_status fail_full(const soti_run *run, const soti_job *job)
                   context_full ? "context" : "page pool", context_full ? n_ctx : n_pool,
                   job->n_prompt, n_generated);
     }
-    if (job->stage != SOT_STAGE_EXPAND) {
-        return soti_fail_in(SOT_ERR_CONTEXT_FULL,
-                            "%s: ", job->stage == SOT_STAGE_SKELETON ? "skeleton" : "answer");
+    if (job->stage == SOT_STAGE_EXPAND) {
+        return soti_fail_in(SOT_ERR_CONTEXT_FULL, "point %u: ", job->i_point + 1);
     }
-    return soti_fail_in(SOT_ERR_CONTEXT_FULL, "point %u: ", job->i_point + 1);
+    bool is_answer = job->stage == SOT_STAGE_NORMAL;
+    const char *name = job->stage == SOT_STAGE_SKELETON ? "skeleton" : "router's question";
+    return soti_fail_in(SOT_ERR_CONTEXT_FULL, "%s: ", is_answer ? "answer" : name);
 }
 
 /* Ends whatever the loop left unfinished and settles what the run returns. */
@@ -289,7 +330,7 @@ static sot_status close_run(soti_loop *loop, sot_status status)
         if (job->state != SOTI_JOB_DONE && end_job(loop, job, finish) != SOT_OK) {
             status = SOT_ERR_MEMORY;
         }
-        if (job->finish == SOT_FINISH_CONTEXT && full == NULL) {
+        if (job->finish == SOT_FINISH_CONTEXT && full == NULL && !job->is_expendable) {
             full = job;
         }
     }

@@ -7,9 +7,11 @@
 #include "base/fail.h"
 
 /* The texts of a skeleton's events make its source together, so the partial answer is the first. */
-static void show_partial(soti_asking *asking, const soti_buffer *partial)
+void soti_writing_announce(const soti_writing *writing, soti_asking *asking)
 {
-    if (partial->size > 0) {
+    const soti_buffer *partial = &writing->request.partial;
+    soti_asking_enter_stage(asking, writing->job->stage);
+    if (writing->job->stage == SOT_STAGE_SKELETON && partial->size > 0) {
         soti_run_emit(&asking->run, &(sot_event){.type = SOT_EVENT_TEXT,
                                                  .stage = SOT_STAGE_SKELETON,
                                                  .text = soti_buffer_text(partial),
@@ -37,7 +39,9 @@ sot_status soti_writing_fill(const soti_asking *asking, uint32_t stage, soti_req
     const soti_prompt_values values = {
         .request = {asking->question, strlen(asking->question)},
     };
-    return soti_prompt_fill(asking->params->prompts->skeleton, &values, request);
+    const sot_prompts *prompts = asking->params->prompts;
+    return soti_prompt_fill(stage == SOT_STAGE_ROUTE ? prompts->router : prompts->skeleton, &values,
+                            request);
 }
 
 static sot_status make_job(soti_writing *writing, soti_asking *asking, uint32_t stage)
@@ -61,17 +65,15 @@ sot_status soti_writing_begin(soti_writing *writing, soti_asking *asking, uint32
 {
     *writing = (soti_writing){.job = job};
     *job = (soti_job){.stage = stage};
-    soti_asking_enter_stage(asking, stage);
     RETURN_IF_ERROR(soti_writing_fill(asking, stage, &writing->request));
-    if (stage == SOT_STAGE_SKELETON) {
-        show_partial(asking, &writing->request.partial);
-    }
+    soti_writing_announce(writing, asking);
     RETURN_IF_ERROR(make_job(writing, asking, stage));
     job->sequence = soti_session_fork_beginning(asking->session, writing->prompt.ids, job->n_prompt,
                                                 &job->n_parent);
     job->n_reused = job->n_parent;
     job->keep_sequence = true;
-    asking->run.n_prefill_total[stage - 1] = job->n_prompt - job->n_parent;
+    asking->run.n_prefill_total[stage - 1] =
+        asking->run.stats[stage - 1].prefill_tokens + job->n_prompt - job->n_parent;
     return SOT_OK;
 }
 
@@ -195,14 +197,21 @@ static void keep_round(soti_writing *writing, soti_asking *asking)
                                    (uint32_t)writing->prompt.count);
 }
 
-void soti_writing_end(soti_writing *writing, soti_asking *asking)
+void soti_writing_release(soti_writing *writing, soti_asking *asking)
 {
-    if (writing->job->stage == SOT_STAGE_NORMAL && soti_asking_is_round(asking)) {
+    if (writing->job->sequence == NULL) {
+        soti_tokens_free(&writing->prompt);
+    } else if (writing->job->stage == SOT_STAGE_NORMAL && soti_asking_is_round(asking)) {
         keep_round(writing, asking);
     } else {
         soti_asking_keep(asking, writing->job->sequence, &writing->prompt, writing->n_constant);
     }
     writing->job->sequence = NULL;
+}
+
+void soti_writing_end(soti_writing *writing, soti_asking *asking)
+{
+    soti_writing_release(writing, asking);
     soti_job_free(writing->job, soti_engine_kv(asking->session->engine));
     soti_request_free(&writing->request);
     soti_tokens_free(&writing->forced);

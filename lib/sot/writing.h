@@ -1,5 +1,6 @@
-/* One text on its way: a normal answer or a skeleton, from the request to what the model wrote.
- * What runs the job, alone or beside others, is the caller's business:
+/* One text on its way: a normal answer, a skeleton, or what the model answers the router, from the
+ * request to what the model wrote. What runs the job, alone or beside others, is the caller's
+ * business:
  *
  *   begin --> soti_jobs_run with job among the jobs --> take --> end
  *
@@ -24,12 +25,15 @@ static inline bool soti_has_result(sot_status status)
     return status == SOT_OK || status == SOT_ERR_CANCELLED || status == SOT_ERR_CONTEXT_FULL;
 }
 
-/* Makes the request of a stage (SOT_STAGE_NORMAL, SOT_STAGE_SKELETON), its prompt and the job,
- * which gets what kept pages hold of the prompt. Tells the host of the stage and, for a skeleton,
- * of the partial answer. job is to stay where it is. Returns MEMORY, ARGUMENT; end is right in any
- * case. */
+/* Makes the request of a stage (SOT_STAGE_NORMAL, SOT_STAGE_SKELETON, SOT_STAGE_ROUTE), its prompt
+ * and the job, which gets what kept pages hold of the prompt. Tells the host as announce does. job
+ * is to stay where it is. Returns MEMORY, ARGUMENT; end is right in any case. */
 sot_status soti_writing_begin(soti_writing *writing, soti_asking *asking, uint32_t stage,
                               soti_job *job);
+
+/* Tells the host of the stage and, for a skeleton, of the partial answer; nothing is told of a
+ * stage that is muted, and one that was muted is announced again. */
+void soti_writing_announce(const soti_writing *writing, soti_asking *asking);
 
 /* The normal answer's text and finish, from a job that is DONE. Returns MEMORY. */
 sot_status soti_writing_take_answer(soti_writing *writing, sot_answer *answer);
@@ -43,8 +47,11 @@ sot_status soti_writing_fill(const soti_asking *asking, uint32_t stage, soti_req
 sot_status soti_writing_take_points(soti_writing *writing, soti_asking *asking,
                                     sot_points **points);
 
-/* Keeps the pages that later calls may begin with, of a conversation's normal answer all of them,
- * and frees the rest, the job's text too. */
+/* Of a job that is DONE: keeps the pages that later calls may begin with, of a conversation's
+ * normal answer all of them, and frees the rest. */
+void soti_writing_release(soti_writing *writing, soti_asking *asking);
+
+/* Releases, and frees everything else, the job's text too. */
 void soti_writing_end(soti_writing *writing, soti_asking *asking);
 
 #endif

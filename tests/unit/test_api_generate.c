@@ -62,18 +62,69 @@ static void generate_arguments_are_checked(void **state)
     assert_null(answer);
 }
 
-static void generate_routed_is_unsupported_yet(void **state)
+static void refuse_router(const sot_generate_params *params, const char *sentence)
+{
+    sot_decision decision = SOT_DECISION_INIT;
+    sot_answer *answer = (sot_answer *)&scripted;
+    decision.label = SOT_LABEL_SOT;
+    assert_int_equal(sot_route(session, "What?", params, &decision), SOT_ERR_ARGUMENT);
+    assert_non_null(strstr(sot_error_message(), sentence));
+    assert_int_equal(decision.label, SOT_LABEL_UNDECIDED);
+    assert_int_equal(sot_generate(session, "What?", params, &answer), SOT_ERR_ARGUMENT);
+    assert_non_null(strstr(sot_error_message(), sentence));
+    assert_null(answer);
+    assert_int_equal(scripted.n_steps, 0);
+}
+
+static void routed_without_what_its_router_needs_is_refused(void **state)
 {
     (void)state;
     sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
-    sot_answer *answer = (sot_answer *)&scripted;
+    sot_answer *answer = NULL;
     params.mode = SOT_MODE_ROUTED;
-    assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_ERR_UNSUPPORTED);
-    assert_null(answer);
-    assert_non_null(strstr(sot_error_message(), "router"));
-    params.mode = SOT_MODE_SOT;
+    params.router = SOT_ROUTER_TRAINED;
+    refuse_router(&params, "trained_router is NULL");
+    params.router = SOT_ROUTER_CALLBACK;
+    refuse_router(&params, "on_route is NULL");
+    params.router = SOT_ROUTER_CALLBACK + 1;
+    refuse_router(&params, "router is 6, which is no SOT_ROUTER_*");
+    params.mode = SOT_MODE_NORMAL; /* which asks no router */
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     sot_answer_free(answer);
+}
+
+static void route_arguments_are_checked(void **state)
+{
+    (void)state;
+    sot_decision decision = SOT_DECISION_INIT;
+    assert_int_equal(sot_route(session, "What?", NULL, NULL), SOT_ERR_ARGUMENT);
+    assert_int_equal(sot_route(NULL, "What?", NULL, &decision), SOT_ERR_ARGUMENT);
+    assert_int_equal(sot_route(session, "", NULL, &decision), SOT_ERR_ARGUMENT);
+    assert_int_equal(sot_route(session, "What?", NULL, &(sot_decision){0}), SOT_ERR_ARGUMENT);
+    assert_non_null(strstr(sot_error_message(), "decision: struct_size is 0"));
+    assert_int_equal(scripted.n_steps, 0);
+    sot_decision_init(NULL);
+    sot_decision_init(&decision);
+    assert_int_equal(decision.struct_size, sizeof decision);
+}
+
+/* A caller from before a field was added has a shorter struct, one from after it a longer. */
+static void route_fills_what_the_caller_s_decision_has(void **state)
+{
+    (void)state;
+    struct {
+        sot_decision decision;
+        uint64_t more;
+    } longer = {{.struct_size = sizeof longer}, 7};
+    script_route("B", 0, 1, 0);
+    assert_int_equal(sot_route(session, "What?", NULL, &longer.decision), SOT_OK);
+    assert_int_equal(longer.decision.letter, 'B');
+    assert_int_equal(longer.decision.struct_size, sizeof longer);
+    assert_int_equal(longer.more, 0);
+    sot_decision shorter = {.struct_size = 16, .n_tokens = 77};
+    assert_int_equal(sot_route(session, "What?", NULL, &shorter), SOT_OK);
+    assert_int_equal(shorter.letter, 'B');
+    assert_int_equal(shorter.n_tokens, 77);
 }
 
 static void generate_without_a_tokenizer_is_unsupported(void **state)
@@ -129,7 +180,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(generate_arguments_are_checked),
-        TEST(generate_routed_is_unsupported_yet),
+        TEST(routed_without_what_its_router_needs_is_refused),
+        TEST(route_arguments_are_checked),
+        TEST(route_fills_what_the_caller_s_decision_has),
         TEST(generate_without_a_tokenizer_is_unsupported),
         TEST(session_in_use_is_busy),
         TEST(cancel_request_survives_a_call_that_was_refused),

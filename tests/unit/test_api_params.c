@@ -9,6 +9,7 @@
 
 #include "api/api_params.h"
 #include "scripted_model.h"
+#include "sot/routing.h"
 #include "sot/wordings.h"
 
 /* A version of a struct, and a later one. */
@@ -150,6 +151,7 @@ static void generate_params_null_gives_the_documented_defaults(void **state)
     assert_ptr_equal(params->prompts, &complete.prompts);
     assert_ptr_equal(complete.prompts.skeleton, soti_wording_find(NULL)->skeleton);
     assert_ptr_equal(complete.prompts.point, soti_wording_find(NULL)->point);
+    assert_ptr_equal(complete.prompts.router, soti_prompt_router);
 }
 
 static void prompts_go_before_the_wording(void **state)
@@ -234,6 +236,10 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
     static const sot_prompts chained_full = {.struct_size = sizeof chained_full,
                                              .flags = SOT_PROMPTS_CHAINED,
                                              .point = "{request}{outline}{point}{point_outline}"};
+    static const sot_prompts router_without = {.struct_size = sizeof router_without,
+                                               .router = "A, B or C?"};
+    static const sot_prompts invalid_router = {.struct_size = sizeof invalid_router,
+                                               .router = "{request}\xff"};
     static const sot_prompts no_request = {.struct_size = sizeof no_request, .skeleton = "hello"};
     static const sot_prompts no_point = {.struct_size = sizeof no_point, .point = "{request}"};
     static const sot_prompts invalid_prompts = {.struct_size = sizeof invalid_prompts,
@@ -243,7 +249,7 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
         sot_status status;
         const char *sentence;
     } cases[] = {
-        {PARAMS(.flags = 6), SOT_ERR_UNSUPPORTED, "generate parameters: flags 0x6, only 0x1"},
+        {PARAMS(.flags = 6), SOT_ERR_UNSUPPORTED, "generate parameters: flags 0x6, only 0x3"},
         {PARAMS(.n_point_limits = 3), SOT_ERR_ARGUMENT, "point_limits: is NULL, its count is 3"},
         {PARAMS(.mode = 4), SOT_ERR_ARGUMENT, "mode is 4"},
         {PARAMS(.temperature = -1.0f), SOT_ERR_ARGUMENT, "temperature"},
@@ -275,6 +281,8 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
          "prompts: SOT_PROMPTS_CHAINED is set, point is NULL"},
         {PARAMS(.prompts = &chained_full), SOT_ERR_ARGUMENT,
          "chained point template: {request} has no meaning here"},
+        {PARAMS(.prompts = &router_without), SOT_ERR_ARGUMENT, "router template: {request}"},
+        {PARAMS(.prompts = &invalid_router), SOT_ERR_ARGUMENT, "prompts.router: byte 9"},
         {PARAMS(.wording = "terse"), SOT_ERR_ARGUMENT,
          "wording: \"terse\" is none of two-shot, zero-shot, compact, chained"},
         {PARAMS(.wording = ""), SOT_ERR_ARGUMENT, "wording: \"\" is none of"},

@@ -176,6 +176,7 @@ static void jobs_have_their_stage_s_limit_and_stream(void **state)
         {SOT_STAGE_SKELETON, 0, 22, SOTI_STREAM_SKELETON},
         {SOT_STAGE_EXPAND, 0, 33, 0},
         {SOT_STAGE_EXPAND, 5, 33, 5},
+        {SOT_STAGE_ROUTE, 0, 8, SOTI_STREAM_ROUTE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         soti_job job;
@@ -186,6 +187,8 @@ static void jobs_have_their_stage_s_limit_and_stream(void **state)
         assert_int_equal(job.max_tokens, cases[i].max_tokens);
         assert_true(job.sampler.stream == cases[i].stream);
         assert_int_equal(job.sampler.params.seed, 77);
+        bool is_greedy = cases[i].stage == SOT_STAGE_ROUTE;
+        assert_true(job.sampler.params.temperature == (is_greedy ? 0.0f : 0.5f));
         assert_true(job.sampler.params.top_p == 1.0f); /* 0 means off */
         soti_job_free(&job, soti_engine_kv(session->engine));
     }

@@ -193,6 +193,24 @@ static void sot_round_computes_an_answer_once_for_all_stages(void **state)
     assert_int_equal(stats.prefill_tokens[2], n_common + 2 * n_own);
 }
 
+/* The router is asked behind the rounds, too, and what it computed of them serves the answer. */
+static void routed_round_computes_the_rounds_once(void **state)
+{
+    (void)state;
+    say("yes");
+    round_of("Q1", SOT_MODE_NORMAL);
+    script_route("B", 0, 0, 0);
+    prompts.router = "Is {request} fit?";
+    sot_stats stats = round_of("Q2", SOT_MODE_ROUTED);
+    assert_int_equal(stats.mode, SOT_MODE_NORMAL);
+    assert_int_equal(stats.reused_tokens[3], 1 + strlen("<Q1>[yes"));
+    assert_int_equal(stats.prefill_tokens[3], strlen("]<Is Q2 fit?>["));
+    assert_int_equal(stats.reused_tokens[0], 1 + strlen("<Q1>[yes]<"));
+    assert_int_equal(stats.prefill_tokens[0], strlen("Q2>["));
+    assert_int_equal(sot_chat_count(chat), 2);
+    assert_string_equal(sot_chat_answer(chat, 1), "yes");
+}
+
 static void modes_take_turns_in_one_conversation(void **state)
 {
     (void)state;
@@ -510,6 +528,7 @@ int main(void)
         TEST(normal_round_computes_what_is_new_alone),
         TEST(normal_round_on_unlike_rows_computes_the_answer_again),
         TEST(sot_round_computes_an_answer_once_for_all_stages),
+        TEST(routed_round_computes_the_rounds_once),
         TEST(modes_take_turns_in_one_conversation),
         TEST(conversations_and_templates_leave_each_other_s_pages),
         TEST(chat_moves_to_another_session),

@@ -28,6 +28,8 @@ static void prompts_broken_template_is_refused_by_name(void **state)
         const char *message;
     } cases[] = {
         {SOTI_PROMPT_SKELETON, "", "skeleton template: {request} is missing"},
+        {SOTI_PROMPT_ROUTER, "A, B or C?", "router template: {request} is missing"},
+        {SOTI_PROMPT_ROUTER, "{request} {point}", "router template: {point} has no meaning here"},
         {SOTI_PROMPT_SKELETON, "{Request} { request}", "skeleton template: {request} is missing"},
         {SOTI_PROMPT_SKELETON, "{request}{outline}",
          "skeleton template: {outline} has no meaning here"},
