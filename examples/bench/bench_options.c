@@ -100,16 +100,15 @@ static int parse_cases(struct bench_options *options)
     return -1;
 }
 
-/* "cuda" is the first device. */
-static int parse_device(struct bench_options *options)
+int bench_parse_device(const char **device, int *is_cuda, uint32_t *i_device)
 {
-    options->device = options->device ? options->device : "cpu";
-    options->is_cuda = strncmp(options->device, "cuda", 4) == 0;
-    if (strcmp(options->device, "cpu") == 0 || strcmp(options->device, "cuda") == 0)
+    *device = *device ? *device : "cpu";
+    *is_cuda = strncmp(*device, "cuda", 4) == 0;
+    if (strcmp(*device, "cpu") == 0 || strcmp(*device, "cuda") == 0)
         return -1;
-    if (strncmp(options->device, "cuda:", 5) == 0)
-        return option_parse_count("device", options->device + 5, 0, 255, &options->i_device);
-    complain("--device '%s': cpu, cuda or cuda:N is expected", options->device);
+    if (strncmp(*device, "cuda:", 5) == 0)
+        return option_parse_count("device", *device + 5, 0, 255, i_device);
+    complain("--device '%s': cpu, cuda or cuda:N is expected", *device);
     return EXIT_USAGE;
 }
 
@@ -136,7 +135,7 @@ static int check(struct bench_options *options)
         options->replay_model = "LLaMA2-Chat-7B";
     if (!options->replay_category)
         options->replay_category = "average";
-    int code = parse_device(options);
+    int code = bench_parse_device(&options->device, &options->is_cuda, &options->i_device);
     return code < 0 ? parse_cases(options) : code;
 }
 

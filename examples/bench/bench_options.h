@@ -40,6 +40,9 @@ struct bench_options {
  * --help and --version, or after having said what is wrong. */
 int bench_options_parse(struct bench_options *options, int argc, char **argv);
 
+/* "cpu", the default, "cuda" (the first device) or "cuda:N". Returns -1 or EXIT_USAGE. */
+int bench_parse_device(const char **device, int *is_cuda, uint32_t *i_device);
+
 const char *case_name(unsigned which); /* CASE_* in a word */
 
 /* Says what the library's last failure was; the exit code for it. */

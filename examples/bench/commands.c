@@ -5,6 +5,8 @@
 #include <string.h>
 
 static const struct command commands[] = {
+    {"profile", command_profile, "measure the latency model's tables"},
+    {"estimate", command_estimate, "from a profile: what SoT is worth for given lengths"},
     {NULL, NULL, NULL},
 };
 

@@ -516,6 +516,7 @@ SOT_API const char *sot_version_string(void); /* "0.1.0" */
 #endif
 
 #include "chat.h"
+#include "profile.h"
 #include "router.h"
 
 #endif

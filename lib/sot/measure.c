@@ -4,6 +4,8 @@
  * of the engine, or several, exactly as soti_jobs_run would have them. */
 #include "sot/measure.h"
 
+#include <stdbool.h>
+
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -137,22 +139,11 @@ static sot_status set_up(measurement *measured)
     return SOT_OK;
 }
 
-static sot_status run_once(measurement *measured, uint64_t *time_ns)
+/* One token, or one prompt, of every sequence: work is set up; returns when all is taken. */
+static sot_status take_all(measurement *measured, uint64_t *time_ns)
 {
-    const sot_measure_params *params = &measured->params;
     soti_engine *engine = measured->session->engine;
-    uint32_t n_items = params->n_sequences;
-    for (uint32_t i = 0; i < n_items; i++) {
-        soti_sampler greedy;
-        soti_sequence_truncate(soti_engine_kv(engine), measured->sequences[i], params->n_past);
-        RETURN_IF_ERROR(soti_sampler_init(&greedy, &(soti_sampler_params){0}, i));
-        measured->work[i] = (soti_work){.sequence = measured->sequences[i],
-                                        .tokens = measured->tokens + i,
-                                        .n_tokens = params->n_new,
-                                        .is_prompt = params->n_new > 1,
-                                        .want_pick = 1,
-                                        .pick = soti_sampler_pick(&greedy, 0, NULL, 0)};
-    }
+    uint32_t n_items = measured->params.n_sequences;
     uint64_t began_ns = soti_clock_ns();
     while (n_items > 0) {
         RETURN_IF_ERROR(
@@ -172,14 +163,76 @@ static sot_status run_once(measurement *measured, uint64_t *time_ns)
     return SOT_OK;
 }
 
-static sot_status run_all(measurement *measured, uint64_t *times_ns)
+/* n_new tokens of every sequence behind what it has. */
+static sot_status set_work(measurement *measured, uint32_t n_new)
+{
+    for (uint32_t i = 0; i < measured->params.n_sequences; i++) {
+        soti_sampler greedy;
+        RETURN_IF_ERROR(soti_sampler_init(&greedy, &(soti_sampler_params){0}, i));
+        measured->work[i] = (soti_work){.sequence = measured->sequences[i],
+                                        .tokens = measured->tokens + i,
+                                        .n_tokens = n_new,
+                                        .is_prompt = n_new > 1,
+                                        .want_pick = 1,
+                                        .pick = soti_sampler_pick(&greedy, 0, NULL, 0)};
+    }
+    return SOT_OK;
+}
+
+static void cut_back(measurement *measured)
+{
+    for (uint32_t i = 0; i < measured->params.n_sequences; i++) {
+        soti_sequence_truncate(soti_engine_kv(measured->session->engine), measured->sequences[i],
+                               measured->params.n_past);
+    }
+}
+
+static sot_status run_once(measurement *measured, uint64_t *time_ns)
+{
+    cut_back(measured);
+    RETURN_IF_ERROR(set_work(measured, measured->params.n_new));
+    return take_all(measured, time_ns);
+}
+
+static sot_status run_all(measurement *measured, const soti_measure_effort *effort,
+                          uint64_t *times_ns, uint32_t *n_counted)
+{
+    uint64_t time_ns = 0;
+    uint64_t spent_ns = 0;
+    uint32_t n_runs = 0;
+    *n_counted = 0;
+    while (n_runs < measured->params.n_warmup && (n_runs == 0 || spent_ns < effort->most_ns)) {
+        RETURN_IF_ERROR(run_once(measured, &time_ns));
+        spent_ns += time_ns;
+        n_runs++;
+    }
+    if (spent_ns >= effort->most_ns) {
+        times_ns[(*n_counted)++] = time_ns;
+        return SOT_OK;
+    }
+    for (n_runs = 0; n_runs < measured->params.n_repeats; n_runs++) {
+        bool is_enough = n_runs >= effort->n_least && spent_ns >= effort->least_ns;
+        if (n_runs > 0 && (is_enough || spent_ns >= effort->most_ns)) {
+            break;
+        }
+        RETURN_IF_ERROR(run_once(measured, &times_ns[n_runs]));
+        spent_ns += times_ns[n_runs];
+    }
+    *n_counted = n_runs;
+    return SOT_OK;
+}
+
+/* The first step's rows are computed before what is timed: n_past may be little. */
+static sot_status run_growth(measurement *measured, uint64_t *times_ns)
 {
     uint64_t uncounted;
-    for (uint32_t i = 0; i < measured->params.n_warmup; i++) {
-        RETURN_IF_ERROR(run_once(measured, &uncounted));
-    }
-    for (uint32_t i = 0; i < measured->params.n_repeats; i++) {
-        RETURN_IF_ERROR(run_once(measured, &times_ns[i]));
+    cut_back(measured);
+    RETURN_IF_ERROR(set_work(measured, 1));
+    RETURN_IF_ERROR(take_all(measured, &uncounted));
+    cut_back(measured);
+    for (uint32_t i = 0; i < measured->params.n_new; i++) {
+        RETURN_IF_ERROR(set_work(measured, 1));
+        RETURN_IF_ERROR(take_all(measured, &times_ns[i]));
     }
     return SOT_OK;
 }
@@ -221,7 +274,9 @@ static void release(measurement *measured)
     soti_free(measured->tokens);
 }
 
-sot_status soti_measure(sot_session *session, const sot_measure_params *params, uint64_t *times_ns)
+sot_status soti_measure_within(sot_session *session, const sot_measure_params *params,
+                               const soti_measure_effort *effort, uint64_t *times_ns,
+                               uint32_t *n_counted)
 {
     measurement measured = {.session = session, .params = *params};
     RETURN_IF_ERROR(complete_params(session, &measured.params));
@@ -230,7 +285,32 @@ sot_status soti_measure(sot_session *session, const sot_measure_params *params, 
         status = set_up(&measured);
     }
     if (status == SOT_OK) {
-        status = run_all(&measured, times_ns);
+        status = run_all(&measured, effort, times_ns, n_counted);
+    }
+    release(&measured);
+    return status;
+}
+
+sot_status soti_measure(sot_session *session, const sot_measure_params *params, uint64_t *times_ns)
+{
+    const soti_measure_effort all = {.n_least = UINT32_MAX, .most_ns = UINT64_MAX};
+    uint32_t n_counted;
+    return soti_measure_within(session, params, &all, times_ns, &n_counted);
+}
+
+sot_status soti_measure_growth(sot_session *session, uint32_t n_sequences, uint32_t n_past,
+                               uint32_t n_steps, uint64_t *times_ns)
+{
+    measurement measured = {
+        .session = session,
+        .params = {.n_sequences = n_sequences, .n_past = n_past, .n_new = n_steps}};
+    RETURN_IF_ERROR(complete_params(session, &measured.params));
+    sot_status status = reserve_memory(&measured);
+    if (status == SOT_OK) {
+        status = set_up(&measured);
+    }
+    if (status == SOT_OK) {
+        status = run_growth(&measured, times_ns);
     }
     release(&measured);
     return status;

@@ -245,6 +245,55 @@ static void measure_allocates_no_more_for_more_runs(void **state)
     scripted_session_close(session);
 }
 
+static void measure_within_a_budget_counts_at_least_one_run(void **state)
+{
+    (void)state;
+    static uint64_t times_ns[50];
+    static const struct {
+        soti_measure_effort effort;
+        uint32_t n_counted, n_steps;
+    } cases[] = {
+        {{.n_least = 1, .most_ns = 1}, 1, 1},              /* a warm-up, and it counts */
+        {{.n_least = 7, .most_ns = UINT64_MAX}, 7, 3 + 7}, /* no more than it must be */
+        {{.n_least = 1, .least_ns = UINT64_MAX, .most_ns = UINT64_MAX}, 50, 3 + 50},
+        {{.n_least = 99, .most_ns = UINT64_MAX}, 50, 3 + 50},
+    };
+    sot_session *session = open_session(256, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const sot_measure_params params = {.n_past = 31, .n_warmup = 3, .n_repeats = 50};
+        uint32_t n_counted = 0;
+        scripted.n_steps = 0;
+        assert_int_equal(
+            soti_measure_within(session, &params, &cases[i].effort, times_ns, &n_counted), SOT_OK);
+        assert_int_equal(n_counted, cases[i].n_counted);
+        assert_int_equal(scripted.n_steps, 1 + cases[i].n_steps); /* and the first page */
+        assert_true(times_ns[0] > 0);
+    }
+    scripted_session_close(session);
+}
+
+static void measure_growth_is_a_step_behind_each_number_of_tokens(void **state)
+{
+    (void)state;
+    sot_session *session = open_session(256, 0);
+    uint64_t times_ns[41] = {0};
+    times_ns[40] = 99;
+    uint32_t n_free = soti_kv_free_pages(soti_engine_kv(session->engine));
+    assert_int_equal(soti_measure_growth(session, 3, 100, 40, times_ns), SOT_OK);
+    assert_int_equal(scripted.n_steps, 1 + 1 + 40); /* a page, a warm-up, the steps */
+    assert_int_equal(scripted.n_rows, 16 + 3 + 40 * 3);
+    assert_int_equal(scripted.n_prompt_rows, 16);
+    assert_int_equal(scripted.group.n_shared_pages, 139 / 16); /* of the last, behind 139 */
+    assert_int_equal(soti_kv_peak_pages(soti_engine_kv(session->engine)), 3 * 9);
+    for (int i = 0; i < 40; i++) {
+        assert_true(times_ns[i] > 0);
+    }
+    assert_int_equal(times_ns[40], 99);
+    assert_int_equal(soti_measure_growth(session, 1, 250, 7, times_ns), SOT_ERR_CONTEXT_FULL);
+    assert_int_equal(soti_kv_free_pages(soti_engine_kv(session->engine)), n_free);
+    scripted_session_close(session);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -259,6 +308,8 @@ int main(void)
         TEST(measure_cancelled_keeps_what_was_counted),
         TEST(measure_on_a_failing_device_gives_its_pages_back),
         TEST(measure_allocates_no_more_for_more_runs),
+        TEST(measure_within_a_budget_counts_at_least_one_run),
+        TEST(measure_growth_is_a_step_behind_each_number_of_tokens),
     };
     return cmocka_run_group_tests_name("measure", tests, NULL, NULL);
 }
