@@ -21,6 +21,7 @@
 #include "run_facts.h"
 #include "run_options.h"
 #include "run_record.h"
+#include "run_router.h"
 #include "statistics.h"
 
 struct run {
@@ -28,6 +29,7 @@ struct run {
     sot_generate_params params;
     sot_prompts prompts;
     json_t *prompts_file;
+    struct run_router router;
     struct question_list questions;
     struct record_list records;
     struct record_file file;
@@ -274,7 +276,7 @@ static void say_done(const struct run *run)
 /* Opens what is there of the output directory, or begins it. */
 static int open_directory(struct run *run)
 {
-    int is_there;
+    unsigned state;
     sot_session_info info = SOT_SESSION_INFO_INIT;
     if (mkdir(run->options.directory, 0777) != 0 && errno != EEXIST) {
         complain("%s: %s", run->options.directory, strerror(errno));
@@ -283,17 +285,17 @@ static int open_directory(struct run *run)
     sot_session_get_info(run->session, &info);
     path_in(&run->facts_path, run, "run.json");
     path_in(&run->records_path, run, "records.jsonl");
-    run->facts =
-        run_facts_make(&run->options, &run->info, &info, &run->questions, run->prompts_file);
-    if (!run_facts_agree(run->facts_path.bytes, run->facts, &is_there) ||
+    run->facts = run_facts_make(&run->options, &run->info, &info, &run->questions,
+                                run->prompts_file, run->router.facts);
+    if (!run_facts_agree(run->facts_path.bytes, run->facts, &state) ||
         !record_file_open(&run->file, run->records_path.bytes, &run->records))
         return EXIT_FAILED;
-    if (!is_there && run->records.n > 0) {
+    if (state == FACTS_ABSENT && run->records.n > 0) {
         complain("%s: there are records, but no run.json beside them that says what of",
                  run->records_path.bytes);
         return EXIT_FAILED;
     }
-    if (is_there) {
+    if (state == FACTS_THERE) {
         json_decref(run->facts);
         run->facts = NULL;
     }
@@ -308,6 +310,9 @@ static int read_inputs(struct run *run)
             return EXIT_FAILED;
         run->params.prompts = &run->prompts;
     }
+    int code = run_router_open(&run->router, options, &run->params);
+    if (code >= 0)
+        return code;
     if (!questions_read(options->questions, &run->questions))
         return EXIT_FAILED;
     if (!questions_select(&run->questions, options->questions, options->ids, options->category,
@@ -358,6 +363,7 @@ int command_run(int argc, char **argv)
     record_file_close(&run.file);
     records_free(&run.records);
     questions_free(&run.questions);
+    run_router_close(&run.router);
     json_decref(run.prompts_file);
     json_decref(run.facts);
     text_free(&run.records_path);

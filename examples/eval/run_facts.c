@@ -83,7 +83,7 @@ static json_t *machine_json(void)
 
 json_t *run_facts_make(const struct run_options *options, const sot_model_info *model,
                        const sot_session_info *session, const struct question_list *questions,
-                       const json_t *prompts_file)
+                       const json_t *prompts_file, const json_t *router)
 {
     char moment[MOMENT_SIZE];
     moment_now(moment);
@@ -108,6 +108,7 @@ json_t *run_facts_make(const struct run_options *options, const sot_model_info *
     json_object_set_new(file, "file", string_json(slash ? slash + 1 : options->questions));
     json_object_set_new(file, "digest", digest_json(questions->digest));
     json_object_set_new(object, "questions", file);
+    json_object_set_new(object, "router", router ? json_deep_copy(router) : json_null());
     return object;
 }
 
@@ -118,8 +119,15 @@ static void print_value(struct text *text, const json_t *value)
     free(dumped);
 }
 
-/* Where the two differ first, as "parameters.seed is 1, now 2" in *said. What only describes when
- * and on which machine may differ. */
+/* What only describes when and on which machine may differ, and a router where there is none. */
+static int may_differ(const char *member, const json_t *before, const json_t *now)
+{
+    if (strcmp(member, "router") == 0)
+        return !json_is_object(before) || !json_is_object(now);
+    return strcmp(member, "created") == 0 || strcmp(member, "machine") == 0;
+}
+
+/* Where the two differ first, as "parameters.seed is 1 there and now 2" in *said. */
 static int agree(const json_t *before, const json_t *now, const char *path, struct text *said)
 {
     const char *member;
@@ -135,7 +143,7 @@ static int agree(const json_t *before, const json_t *now, const char *path, stru
     }
     json_object_foreach((json_t *)(uintptr_t)now, member, value)
     {
-        if (!path[0] && (strcmp(member, "created") == 0 || strcmp(member, "machine") == 0))
+        if (!path[0] && may_differ(member, json_object_get(before, member), value))
             continue;
         struct text inner = {0};
         text_format(&inner, "%s%s%s", path, path[0] ? "." : "", member);
@@ -181,11 +189,11 @@ int file_replace(const char *path, const char *bytes, size_t size)
     return written;
 }
 
-int run_facts_agree(const char *path, const json_t *facts, int *is_there)
+int run_facts_agree(const char *path, json_t *facts, unsigned *state)
 {
     json_error_t error;
-    *is_there = access(path, F_OK) == 0 || errno != ENOENT;
-    if (!*is_there)
+    *state = access(path, F_OK) == 0 || errno != ENOENT ? FACTS_THERE : FACTS_ABSENT;
+    if (*state == FACTS_ABSENT)
         return 1;
     json_t *before = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!before) {
@@ -197,6 +205,12 @@ int run_facts_agree(const char *path, const json_t *facts, int *is_there)
     if (!same)
         complain("%s: %s; records of different runs do not mix: choose another -o", path,
                  said.bytes);
+    if (same && json_is_object(json_object_get(facts, "router")) &&
+        !json_is_object(json_object_get(before, "router"))) {
+        *state = FACTS_OUTDATED;
+        json_object_set(facts, "created", json_object_get(before, "created"));
+        json_object_set(facts, "machine", json_object_get(before, "machine"));
+    }
     text_free(&said);
     json_decref(before);
     return same;

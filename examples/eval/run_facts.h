@@ -9,14 +9,17 @@
 #include "eval_questions.h"
 #include "run_options.h"
 
-/* The caller releases what is returned. prompts_file may be NULL. */
+/* The caller releases what is returned. prompts_file and router may be NULL. */
 json_t *run_facts_make(const struct run_options *options, const sot_model_info *model,
                        const sot_session_info *session, const struct question_list *questions,
-                       const json_t *prompts_file);
+                       const json_t *prompts_file, const json_t *router);
 
-/* Compares facts with what path holds, where it is there. Returns 0 after having said what differs
- * or what is wrong. */
-int run_facts_agree(const char *path, const json_t *facts, int *is_there);
+enum { FACTS_ABSENT, FACTS_THERE, FACTS_OUTDATED };
+
+/* Compares facts with what path holds, where it is there. A router comes with the first run that
+ * has one: facts then become what path is to hold, and *state is FACTS_OUTDATED. Returns 0 after
+ * having said what differs or what is wrong. */
+int run_facts_agree(const char *path, json_t *facts, unsigned *state);
 /* Returns 0 after having said what is wrong. */
 int run_facts_write(const char *path, const json_t *facts);
 

@@ -16,7 +16,14 @@ static const struct option_row rows[] = {
     {"questions", 0, OPTION_TEXT, AT(questions), 0, 0, "FILE", "JSON lines, one question each"},
     {"output", 'o', OPTION_TEXT, AT(directory), 0, 0, "DIR",
      "where the records go; what is there is gone on with"},
-    {"modes", 0, OPTION_TEXT, AT(modes_list), 0, 0, "LIST", "some of normal,sot (default both)"},
+    {"modes", 0, OPTION_TEXT, AT(modes_list), 0, 0, "LIST",
+     "some of normal,sot,routed (default normal,sot)"},
+    {"router", 0, OPTION_TEXT, AT(router), 0, 0, "NAME",
+     "of mode routed: prompting (default), trained, always, never"},
+    {"router-file", 0, OPTION_TEXT, AT(router_path), 0, 0, "FILE",
+     "weights of the trained router (default: the installed ones)"},
+    {"concurrent", 0, OPTION_FLAG, AT(concurrent), 0, 0, NULL,
+     "mode routed: router and both answers begin at once"},
     {"limit", 0, OPTION_COUNT, AT(limit), 1, COUNT_MOST, "N", "ask the first N questions only"},
     {"ids", 0, OPTION_TEXT, AT(ids), 0, 0, "LIST", "ask these only, such as 1,4-9"},
     {"category", 0, OPTION_TEXT, AT(category), 0, 0, "NAME", "ask those of this category only"},
@@ -71,7 +78,8 @@ static const struct option_table table = {
 static const struct {
     const char *name;
     uint32_t number;
-} modes[MODES_MOST] = {{"normal", SOT_MODE_NORMAL}, {"sot", SOT_MODE_SOT}};
+} modes[MODES_MOST] = {
+    {"normal", SOT_MODE_NORMAL}, {"sot", SOT_MODE_SOT}, {"routed", SOT_MODE_ROUTED}};
 
 uint32_t mode_number(const char *name)
 {
@@ -79,6 +87,14 @@ uint32_t mode_number(const char *name)
         if (strcmp(name, modes[i].name) == 0)
             return modes[i].number;
     return SOT_MODE_DEFAULT;
+}
+
+int run_options_have(const struct run_options *options, const char *mode)
+{
+    for (unsigned i = 0; i < options->n_modes; i++)
+        if (strcmp(options->modes[i], mode) == 0)
+            return 1;
+    return 0;
 }
 
 static int parse_modes(struct run_options *options)

@@ -4,7 +4,7 @@
 
 #include <sot/sot.h>
 
-enum { MODES_MOST = 2 };
+enum { MODES_MOST = 3 };
 
 struct run_options {
     const char *model, *questions, *directory;
@@ -13,15 +13,19 @@ struct run_options {
     const char *prompts_path;
     const char *device; /* NULL: not said */
     uint32_t limit;     /* 0: all */
-    int json, quiet;
+    const char *router, *router_path;
+    int json, quiet, concurrent;
     sot_session_params session;
     sot_generate_params generate;
-    const char *modes[MODES_MOST]; /* (n_modes) "normal", "sot" */
+    const char *modes[MODES_MOST]; /* (n_modes) "normal", "sot", "routed" */
     unsigned n_modes;
 };
 
 /* Returns -1 to go on, or the exit code of a program that is done. */
 int run_options_parse(struct run_options *options, int argc, char **argv);
+
+/* Whether this mode is to be run. */
+int run_options_have(const struct run_options *options, const char *mode);
 
 /* SOT_MODE_* of a mode's name. */
 uint32_t mode_number(const char *name);

@@ -21,6 +21,7 @@ from terminal_screen import Terminal
 
 PROGRAM = os.path.join(BUILD, "examples", "sot-eval")
 SHARED = os.environ.get("SOT_SHARED_DIR", os.path.join(ROOT, "..", "shared"))
+ROUTER = os.path.join(ROOT, "examples", "router", "lima.router")
 TEXTS = [("skills", "How can I improve my chess skills?"),
          ("skills", "How can I learn the violin?"),
          ("places", "What should I see in Lisbon?"),
@@ -567,6 +568,111 @@ class Statistics(Folder):
                                                 "normal_tokens", "mode_tokens", "speedup", "bound",
                                                 "memory")):
                 self.assertLessEqual(abs(float(cell.rstrip("x")) - row[member]), 0.0501)
+
+
+def expected_routing(records):
+    """The confusion matrix of docs/sot-eval.md, positive: suits Skeleton-of-Thought."""
+    decided = [r for r in records if r["mode"] == "routed" and r["decision"]]
+    cells = dict.fromkeys(("tn", "fp", "fn", "tp"), 0)
+    for record in decided:
+        if record["suitable"] is not None:
+            says_sot = record["decision"]["label"] == "sot"
+            cells[("t" if says_sot == bool(record["suitable"]) else "f") +
+                  ("p" if says_sot else "n")] += 1
+    return {**cells, "n": len(decided),
+            "n_sot": sum(r["decision"]["label"] == "sot" for r in decided),
+            "n_undecided": sum(r["decision"]["label"] == "undecided" for r in decided),
+            "latency_ns": mean(r["decision"]["latency_ns"] for r in decided)}
+
+
+@needs_demo
+class Routed(Folder):
+    def of_mode(self, mode):
+        return {r["question_id"]: r for r in self.records() if r["mode"] == mode}
+
+    def test_routers_that_always_say_the_same_give_that_modes_answers(self):
+        for router, mode, label, score in [("always", "sot", "sot", 1.0),
+                                           ("never", "normal", "normal", 0.0)]:
+            self.out = self.path(router)
+            self.done("--modes", "normal,sot,routed", "--router", router, "--limit", "3")
+            plain = self.of_mode(mode)
+            for i, record in self.of_mode("routed").items():
+                for member in ("ran", "answer", "skeleton", "points", "n_tokens", "finish"):
+                    self.assertEqual(record[member], plain[i][member], member)
+                self.assertEqual(record["ran"], mode)
+                self.assertEqual((record["decision"]["router"], record["decision"]["label"],
+                                  record["decision"]["score"]), (router, label, score))
+                self.assertIsNone(plain[i]["decision"])
+
+    def test_prompting_router_asks_the_model(self):
+        with open(self.questions, "a", encoding="utf-8") as file:
+            file.write('{"id": 90, "category": "sums", "suitable": 0, '
+                       '"question": "What is 12 times 7?"}\n')
+        printed = json.loads(self.done("--modes", "normal,routed", "--json").stdout)
+        records = self.of_mode("routed")
+        for record in records.values():
+            decision = record["decision"]
+            self.assertEqual(decision["router"], "prompting")
+            self.assertEqual(decision["label"], {"A": "sot", "B": "normal", "C": "normal"}.get(
+                decision["letter"], "undecided"))
+            self.assertEqual(record["ran"], "sot" if decision["label"] == "sot" else "normal")
+            self.assertGreaterEqual(decision["n_tokens"], 1)
+            self.assertTrue(0 < decision["latency_ns"] <= record["stats"]["total_ns"])
+        # What the demo model has learnt: lists yes, sums no.
+        self.assertEqual((records[3]["ran"], records[90]["ran"]), ("sot", "normal"))
+        statistics_of_routed, = printed["statistics"]
+        self.assertEqual(statistics_of_routed["routing"], expected_routing(self.records()))
+        table = self.done("--modes", "normal,routed").stdout.decode()
+        self.assertIn("SoT-R against normal generation", table)
+        cells = statistics_of_routed["routing"]
+        self.assertIn(f"tn {cells['tn']}, fp {cells['fp']}, fn {cells['fn']}, tp {cells['tp']}",
+                      table)
+
+    def test_concurrent_routing_gives_the_same_answers(self):
+        self.done("--modes", "routed", "--limit", "3")
+        one_by_one = self.of_mode("routed")
+        self.out = self.path("concurrent")
+        self.done("--modes", "routed", "--limit", "3", "--concurrent")
+        for i, record in self.of_mode("routed").items():
+            for member in ("ran", "answer", "skeleton", "points", "finish"):
+                self.assertEqual(record[member], one_by_one[i][member])
+
+    def test_trained_router_decides_by_its_file(self):
+        if not os.path.isfile(ROUTER):
+            self.skipTest(f"no trained router at {ROUTER}")
+        self.done("--modes", "normal,routed", "--router-file", ROUTER)
+        for record in self.of_mode("routed").values():
+            decision = record["decision"]
+            self.assertEqual((decision["router"], decision["letter"], decision["n_tokens"]),
+                             ("trained", None, 0))
+            self.assertEqual(record["ran"], decision["label"])
+            self.assertTrue(0 <= decision["score"] <= 1)
+            self.assertLess(decision["latency_ns"], 1e8)
+        with open(os.path.join(self.out, "run.json"), encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["router"]["file"], os.path.basename(ROUTER))
+
+    def test_router_comes_with_the_first_run_that_has_one_and_stays(self):
+        def router():
+            with open(os.path.join(self.out, "run.json"), encoding="utf-8") as file:
+                return json.load(file)["router"]
+        limit = ("--limit", "1")
+        self.done(*limit)
+        self.assertIsNone(router())
+        self.done("--modes", "routed", "--router", "never", *limit)
+        self.assertEqual(router(), {"router": "never", "concurrent": False})
+        self.done(*limit)
+        self.assertEqual(router(), {"router": "never", "concurrent": False})
+        self.refused("--modes", "routed", "--router", "always", *limit, model=DEMO, code=1,
+                     names='router.router is "never" there and now "always"')
+        self.assertEqual(len(self.records()), 3)
+
+    def test_router_that_cannot_be_is_named(self):
+        self.refused("--modes", "routed", "--router", "oracle", names="'oracle'", code=2)
+        self.refused("--router", "always", names="mode routed", code=2)
+        self.refused("--modes", "routed", "--router", "never", "--router-file", "x",
+                     names="--router-file", code=2)
+        self.refused("--modes", "routed", "--router-file", "/no/such.router",
+                     names="/no/such.router", code=1)
 
 
 @needs_demo

@@ -1,0 +1,121 @@
+/* The router of a run: see run_router.h. */
+#include "run_router.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../sot/answer_json.h"
+#include "../sot/text.h"
+#include "eval_options.h"
+#include "eval_questions.h"
+
+static const char *const names[] = {
+    [SOT_ROUTER_PROMPTING] = "prompting",
+    [SOT_ROUTER_TRAINED] = "trained",
+    [SOT_ROUTER_ALWAYS] = "always",
+    [SOT_ROUTER_NEVER] = "never",
+};
+enum { N_NAMES = sizeof names / sizeof *names };
+
+static const char *router_name(uint32_t number)
+{
+    return number < N_NAMES && names[number] ? names[number] : "none";
+}
+
+/* SOT_ROUTER_DEFAULT: no router has this name. */
+static uint32_t router_number(const char *name)
+{
+    for (uint32_t i = 0; i < N_NAMES; i++)
+        if (names[i] && strcmp(names[i], name) == 0)
+            return i;
+    return SOT_ROUTER_DEFAULT;
+}
+
+/* The digest of a file's bytes, NULL after having said why there is none. */
+static json_t *digest_of(const char *path)
+{
+    FILE *stream = fopen(path, "rb");
+    uint64_t digest = FNV_BEGIN;
+    char block[4096];
+    size_t size;
+    while (stream && (size = fread(block, 1, sizeof block, stream)) > 0)
+        digest = fnv_add(digest, block, size);
+    int failed = !stream || ferror(stream);
+    if (failed)
+        complain("%s: %s", path, strerror(errno));
+    if (stream)
+        fclose(stream);
+    return failed ? NULL : json_sprintf("fnv1a64:%016" PRIx64, digest);
+}
+
+static int set_file_facts(json_t *facts, const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    const char *file = slash ? slash + 1 : path;
+    json_t *digest = path ? digest_of(path) : json_null();
+    json_object_set_new(facts, "file", file ? json_text(file, strlen(file)) : json_null());
+    json_object_set_new(facts, "digest", digest ? digest : json_null());
+    return digest != NULL;
+}
+
+int run_router_open(struct run_router *router, const struct run_options *options,
+                    sot_generate_params *params)
+{
+    const char *name = options->router;
+    *router = (struct run_router){0};
+    if (!name)
+        name = options->router_path ? "trained" : "prompting";
+    params->router = router_number(name);
+    if (options->concurrent)
+        params->flags |= SOT_GENERATE_CONCURRENT;
+    if (params->router == SOT_ROUTER_DEFAULT) {
+        complain("--router '%s': prompting, trained, always or never is expected", name);
+        return EXIT_USAGE;
+    }
+    if (params->router != SOT_ROUTER_TRAINED && options->router_path) {
+        complain("--router-file is for the trained router, not for --router %s", name);
+        return EXIT_USAGE;
+    }
+    if (!run_options_have(options, "routed")) {
+        if (options->router || options->router_path || options->concurrent) {
+            complain("a router is for mode routed: --modes normal,sot,routed");
+            return EXIT_USAGE;
+        }
+        return -1;
+    }
+    router->facts = json_pack("{s:s, s:b}", "router", name, "concurrent", options->concurrent);
+    if (params->router == SOT_ROUTER_TRAINED) {
+        if (!set_file_facts(router->facts, options->router_path))
+            return EXIT_FAILED;
+        sot_status status = sot_router_load(options->router_path, &router->trained);
+        if (status != SOT_OK)
+            return exit_code_of(status);
+        params->trained_router = router->trained;
+    }
+    return -1;
+}
+
+void run_router_close(struct run_router *router)
+{
+    sot_router_free(router->trained);
+    json_decref(router->facts);
+    *router = (struct run_router){0};
+}
+
+json_t *decision_json(const sot_answer *answer)
+{
+    static const char *const labels[] = {"undecided", "normal", "sot"};
+    sot_decision decision = SOT_DECISION_INIT;
+    char letter[2] = {0};
+    if (sot_answer_get_decision(answer, &decision) != SOT_OK ||
+        decision.router == SOT_ROUTER_DEFAULT)
+        return json_null();
+    letter[0] = (char)decision.letter;
+    uint32_t label = decision.label < 3 ? decision.label : SOT_LABEL_UNDECIDED;
+    return json_pack("{s:s, s:s, s:s?, s:f, s:I, s:I}", "router", router_name(decision.router),
+                     "label", labels[label], "letter", letter[0] ? letter : NULL, "score",
+                     (double)decision.score, "n_tokens", (json_int_t)decision.n_tokens,
+                     "latency_ns", (json_int_t)decision.latency_ns);
+}
