@@ -19,7 +19,8 @@ struct paper_model {
 extern const struct paper_model paper_models[]; /* by the speed-up of SoT */
 extern const size_t paper_models_count;
 
-/* The mean over the models in one category of questions, Fig. 2b; NAN: no such category. */
+/* The mean over the models in one category of questions, Fig. 2b, or in "average" over both; NAN:
+ * no such category. */
 double paper_speedup(const char *category);
 
 /* A row of Fig. 11; NULL where there is none. The model "all models" is the mean over them, the

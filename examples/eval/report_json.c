@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../sot/answer_json.h"
+#include "paper.h"
 
 static json_t *count(size_t value)
 {
@@ -114,10 +115,39 @@ static json_t *run_json(const struct report_run *run)
     return object;
 }
 
+/* The paper's numbers that belong beside these. */
+static json_t *paper_json(void)
+{
+    static const char *const categories[] = {
+        "coding",    "math",    "fermi",          "roleplay",     "writing",
+        "knowledge", "generic", "counterfactual", "common-sense", "average"};
+    json_t *rows = json_array();
+    json_t *routers = json_array();
+    for (size_t i = 0; i < sizeof categories / sizeof *categories; i++) {
+        const struct fig11_row *row = paper_lengths("all models", categories[i]);
+        json_array_append_new(
+            rows, json_pack("{s:s, s:o, s:f, s:f, s:f, s:f, s:f, s:f}", "category", categories[i],
+                            "speedup", real(paper_speedup(categories[i])), "points", row->points,
+                            "normal_tokens", row->normal, "longest_point", row->longest,
+                            "longest_over_normal", row->longest_normal, "balance", row->deviation,
+                            "answer_over_normal", row->sot_normal));
+    }
+    for (size_t i = 0; i < paper_routers_count; i++) {
+        const struct paper_router *router = &paper_routers[i];
+        json_array_append_new(routers,
+                              json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:f}", "name", router->name,
+                                        "data", router->data, "tn", count(router->tn), "fp",
+                                        count(router->fp), "fn", count(router->fn), "tp",
+                                        count(router->tp), "latency_s", router->latency_s));
+    }
+    return json_pack("{s:o, s:o, s:f}", "vicuna80", rows, "routers", routers, "memory_most",
+                     PAPER_MEMORY_MOST);
+}
+
 json_t *report_json(const struct report_run *runs, size_t n_runs)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < n_runs; i++)
         json_array_append_new(array, run_json(&runs[i]));
-    return json_pack("{s:o}", "runs", array);
+    return json_pack("{s:o, s:o}", "runs", array, "paper", paper_json());
 }

@@ -93,12 +93,27 @@ static void answer(struct text *out, const struct record *record, const char *ti
     text_string(out, "\n");
 }
 
+/* Bytes of the question's beginning that a summary has room for; no character is cut. */
+static size_t beginning_of(const char *text)
+{
+    enum { MOST = 180 };
+    size_t size = strlen(text);
+    if (size <= MOST)
+        return size;
+    size = MOST;
+    while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--;
+    return size;
+}
+
 static void question(struct text *out, const struct report_question *shown)
 {
     const struct record *any = shown->any;
+    size_t n_shown = beginning_of(any->question);
+    int is_cut = any->question[n_shown] != '\0';
     text_format(out, "<details class=\"question\"><summary>%" PRId64 ". ", any->question_id);
-    html_string(out, any->question);
-    text_string(out, " <span class=\"dim\">");
+    html_text(out, any->question, n_shown);
+    text_format(out, "%s <span class=\"dim\">", is_cut ? "…" : "");
     html_string(out, any->category);
     for (unsigned mode = MODE_SOT; mode < N_MODES; mode++)
         if (report_compares(shown, mode) && shown->records[mode]->total_ns) {
@@ -107,6 +122,11 @@ static void question(struct text *out, const struct report_question *shown)
     if (any->suitable >= 0)
         text_string(out, any->suitable ? ", suits SoT" : ", does not suit SoT");
     text_string(out, "</span></summary>\n");
+    if (is_cut) {
+        text_string(out, "<h4>Question</h4><pre>");
+        html_string(out, any->question);
+        text_string(out, "</pre>");
+    }
     for (unsigned mode = 0; mode < N_MODES; mode++)
         if (shown->records[mode])
             answer(out, shown->records[mode], mode_titles[mode]);

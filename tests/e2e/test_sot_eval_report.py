@@ -368,6 +368,23 @@ class Paper(Folder):
                 self.assertEqual(matrix[1][1:], [str(wanted["tn"]), str(wanted["fp"])])
                 self.assertEqual(matrix[2][1:], [str(wanted["fn"]), str(wanted["tp"])])
 
+    def test_json_has_them_too(self):
+        _, numbers, _ = self.report(self.make_run(vicuna_like()))
+        rows = {row["category"]: row for row in numbers["paper"]["vicuna80"]}
+        figures = {"points": "points", "normal_tokens": "normal_answer_tokens",
+                   "longest_point": "max_point_tokens",
+                   "longest_over_normal": "max_point_over_normal",
+                   "balance": "point_tokens_stddev",
+                   "answer_over_normal": "sot_over_normal_tokens"}
+        published = self.published["fig11_vicuna80_statistics"]
+        for name in CATEGORIES + ["average"]:
+            for member, figure in figures.items():
+                self.assertEqual(rows[name][member], published[figure][name]["all models"])
+        for name in CATEGORIES:
+            self.assertEqual(rows[name]["speedup"],
+                             self.published["fig2_sot_speedup_by_category"][name])
+        self.assertEqual(len(numbers["paper"]["routers"]), 4)
+
     def test_latency_of_routers_and_memory(self):
         page = "".join(self.page().texts)
         for value in self.published["router_latency_s"]["vicuna80"].values():
@@ -462,6 +479,15 @@ class Odd(Folder):
         self.assertEqual(len(Page(text).tables["speed"]), 2)
         self.assertIn('href="#run2"', text)
         self.assertIn('id="run2"', text)
+
+    def test_long_question_is_cut_in_its_summary_only(self):
+        question = "é" * 89 + "x" + "é" * 300  # the cut would fall into a character
+        records = [record(random.Random(4), 1, "generic", "normal", question=question)]
+        text, _, _ = self.report(self.make_run(records))
+        summary = re.search(r'class="question"><summary>1\. (\w+…)', text).group(1)
+        self.assertTrue(question.startswith(summary[:-1]))
+        self.assertEqual(len(summary), 91)
+        self.assertIn(f"<pre>{question}</pre>", text)
 
     def test_questions_can_be_left_out(self):
         folder = self.make_run(vicuna_like())
