@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "../sot/answer_json.h"
-#include "run_router.h"
 
 struct memory_use memory_use_make(const sot_model_info *model, const sot_session_info *session)
 {
@@ -97,7 +96,8 @@ static void set_answer(json_t *object, const sot_model *model, const struct memo
     json_object_set_new(object, "answer_tokens", json_integer(answer_tokens));
     json_object_set_new(object, "points", points_of(made));
     json_object_set_new(object, "points_dropped", json_integer(stats.n_points_dropped));
-    json_object_set_new(object, "decision", decision_json(answer));
+    if (json_object_get(made, "decision"))
+        json_object_set(object, "decision", json_object_get(made, "decision"));
     json_object_set(object, "stats", json_object_get(made, "stats"));
     json_object_set_new(object, "peak_bytes",
                         json_integer((json_int_t)(memory->fixed_bytes +

@@ -19,11 +19,6 @@ static const char *const names[] = {
 };
 enum { N_NAMES = sizeof names / sizeof *names };
 
-static const char *router_name(uint32_t number)
-{
-    return number < N_NAMES && names[number] ? names[number] : "none";
-}
-
 /* SOT_ROUTER_DEFAULT: no router has this name. */
 static uint32_t router_number(const char *name)
 {
@@ -102,20 +97,4 @@ void run_router_close(struct run_router *router)
     sot_router_free(router->trained);
     json_decref(router->facts);
     *router = (struct run_router){0};
-}
-
-json_t *decision_json(const sot_answer *answer)
-{
-    static const char *const labels[] = {"undecided", "normal", "sot"};
-    sot_decision decision = SOT_DECISION_INIT;
-    char letter[2] = {0};
-    if (sot_answer_get_decision(answer, &decision) != SOT_OK ||
-        decision.router == SOT_ROUTER_DEFAULT)
-        return json_null();
-    letter[0] = (char)decision.letter;
-    uint32_t label = decision.label < 3 ? decision.label : SOT_LABEL_UNDECIDED;
-    return json_pack("{s:s, s:s, s:s?, s:f, s:I, s:I}", "router", router_name(decision.router),
-                     "label", labels[label], "letter", letter[0] ? letter : NULL, "score",
-                     (double)decision.score, "n_tokens", (json_int_t)decision.n_tokens,
-                     "latency_ns", (json_int_t)decision.latency_ns);
 }

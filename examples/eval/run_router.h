@@ -1,4 +1,4 @@
-/* The router of a run: what is asked, what run.json says of it, and its decisions in records. */
+/* The router of a run: which is asked, and what run.json says of it. */
 #ifndef SOT_EVAL_RUN_ROUTER_H
 #define SOT_EVAL_RUN_ROUTER_H
 
@@ -17,8 +17,5 @@ struct run_router {
 int run_router_open(struct run_router *router, const struct run_options *options,
                     sot_generate_params *params);
 void run_router_close(struct run_router *router);
-
-/* An answer's decision; null where no router was asked. */
-json_t *decision_json(const sot_answer *answer);
 
 #endif

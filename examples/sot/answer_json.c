@@ -53,6 +53,30 @@ static json_t *stats_json(const sot_stats *stats)
     return object;
 }
 
+/* What only an answer in routed mode has. */
+static void set_routing(json_t *object, const sot_stats *stats, const sot_decision *decision)
+{
+    static const char *const routers[] = {"none",   "prompting", "trained",
+                                          "always", "never",     "callback"};
+    static const char *const labels[] = {"undecided", "normal", "sot"};
+    char letter[] = {(char)decision->letter, '\0'};
+    json_t *made = json_object();
+    json_object_set_new(made, "router",
+                        json_name(routers[decision->router < 6 ? decision->router : 0]));
+    json_object_set_new(made, "label",
+                        json_name(labels[decision->label < 3 ? decision->label : 0]));
+    json_object_set_new(made, "letter", letter[0] ? json_name(letter) : json_null());
+    json_object_set_new(made, "score", json_real((double)decision->score));
+    json_object_set_new(made, "n_tokens", number(decision->n_tokens));
+    json_object_set_new(made, "latency_ns", number(decision->latency_ns));
+    json_object_set_new(object, "decision", made);
+    json_t *stats_object = json_object_get(object, "stats");
+    json_object_set_new(stats_object, "route", stage_json(stats, SOT_STAGE_ROUTE - 1));
+    json_object_set_new(stats_object, "route_ns", number(stats->route_ns));
+    json_object_set_new(stats_object, "spent_tokens", number(stats->spent_tokens));
+    json_object_set_new(stats_object, "won_ns", json_integer((json_int_t)stats->won_ns));
+}
+
 static json_t *points_json(const sot_answer *answer, const sot_points *points)
 {
     json_t *array = json_array();
@@ -94,6 +118,10 @@ json_t *answer_json(const sot_answer *answer)
     json_object_set_new(object, "skeleton", skeleton);
     json_object_set_new(object, "points", points_json(answer, points));
     json_object_set_new(object, "stats", stats_json(&stats));
+    sot_decision decision = SOT_DECISION_INIT;
+    if (sot_answer_get_decision(answer, &decision) == SOT_OK &&
+        decision.router != SOT_ROUTER_DEFAULT)
+        set_routing(object, &stats, &decision);
     return object;
 }
 

@@ -32,6 +32,7 @@ QUESTIONS = [{"id": 10 * i + 3, "category": category, "question": text, "suitabl
               "difficulty": None if i % 3 else i} for i, (category, text) in enumerate(TEXTS)]
 SHORT = ["--max-tokens", "40", "--max-skeleton-tokens", "30", "--max-point-tokens", "24"]
 MODES = ("normal", "sot")
+STAGES = ("normal", "skeleton", "expand", "route")
 
 
 def evaluate(*arguments, **options):
@@ -617,6 +618,9 @@ class Routed(Folder):
                 decision["letter"], "undecided"))
             self.assertEqual(record["ran"], "sot" if decision["label"] == "sot" else "normal")
             self.assertGreaterEqual(decision["n_tokens"], 1)
+            self.assertEqual(record["stats"]["route"]["decode_tokens"], decision["n_tokens"])
+            self.assertEqual(record["n_tokens"], sum(
+                record["stats"][stage]["decode_tokens"] for stage in STAGES))
             self.assertTrue(0 < decision["latency_ns"] <= record["stats"]["total_ns"])
         # What the demo model has learnt: lists yes, sums no.
         self.assertEqual((records[3]["ran"], records[90]["ran"]), ("sot", "normal"))
