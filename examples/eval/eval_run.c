@@ -10,7 +10,6 @@
 #include "../bench/machine.h"
 #include "../sot/answer_json.h"
 #include "../sot/interrupt.h"
-#include "../sot/prompts_file.h"
 #include "../sot/text.h"
 #include "eval_commands.h"
 #include "eval_options.h"
@@ -27,8 +26,7 @@
 struct run {
     struct run_options options;
     sot_generate_params params;
-    sot_prompts prompts;
-    json_t *prompts_file;
+    sot_prompts *prompts; /* of --prompts, or NULL */
     struct run_router router;
     struct question_list questions;
     struct record_list records;
@@ -285,8 +283,8 @@ static int open_directory(struct run *run)
     sot_session_get_info(run->session, &info);
     path_in(&run->facts_path, run, "run.json");
     path_in(&run->records_path, run, "records.jsonl");
-    run->facts = run_facts_make(&run->options, &run->info, &info, &run->questions,
-                                run->prompts_file, run->router.facts);
+    run->facts = run_facts_make(&run->options, &run->info, &info, &run->questions, run->prompts,
+                                run->router.facts);
     if (!run_facts_agree(run->facts_path.bytes, run->facts, &state) ||
         !record_file_open(&run->file, run->records_path.bytes, &run->records))
         return EXIT_FAILED;
@@ -306,9 +304,10 @@ static int read_inputs(struct run *run)
 {
     const struct run_options *options = &run->options;
     if (options->prompts_path) {
-        if (prompts_file_read(options->prompts_path, &run->prompts, &run->prompts_file))
-            return EXIT_FAILED;
-        run->params.prompts = &run->prompts;
+        sot_status status = sot_prompts_load(options->prompts_path, &run->prompts);
+        if (status != SOT_OK)
+            return exit_code_of(status);
+        run->params.prompts = run->prompts;
     }
     int code = run_router_open(&run->router, options, &run->params);
     if (code >= 0)
@@ -348,7 +347,7 @@ static int run_all(struct run *run)
 
 int command_run(int argc, char **argv)
 {
-    struct run run = {.prompts = SOT_PROMPTS_INIT, .info = SOT_MODEL_INFO_INIT, .file.fd = -1};
+    struct run run = {.info = SOT_MODEL_INFO_INIT, .file.fd = -1};
     int code = run_options_parse(&run.options, argc, argv);
     if (code < 0) {
         run.params = run.options.generate;
@@ -364,7 +363,7 @@ int command_run(int argc, char **argv)
     records_free(&run.records);
     questions_free(&run.questions);
     run_router_close(&run.router);
-    json_decref(run.prompts_file);
+    sot_prompts_free(run.prompts);
     json_decref(run.facts);
     text_free(&run.records_path);
     text_free(&run.facts_path);

@@ -47,7 +47,20 @@ static json_t *digest_json(uint64_t digest)
     return json_sprintf("fnv1a64:%016" PRIx64, digest);
 }
 
-static json_t *parameters_json(const sot_generate_params *params, const json_t *prompts_file)
+/* As in the file, but for members that the library leaves alone. */
+static json_t *prompts_json(const sot_prompts *prompts)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "outline_prompt", string_json(prompts->skeleton));
+    json_object_set_new(object, "point_prompt", string_json(prompts->point));
+    if (prompts->router)
+        json_object_set_new(object, "router_prompt", string_json(prompts->router));
+    if (prompts->flags & SOT_PROMPTS_CHAINED)
+        json_object_set_new(object, "chained", json_true());
+    return object;
+}
+
+static json_t *parameters_json(const sot_generate_params *params, const sot_prompts *prompts)
 {
     json_t *object = json_object();
     set_real(object, "temperature", params->temperature);
@@ -63,8 +76,7 @@ static json_t *parameters_json(const sot_generate_params *params, const json_t *
     json_object_set_new(object, "system", string_json(params->system_message));
     json_object_set_new(object, "wording",
                         string_json(params->wording ? params->wording : "two-shot"));
-    json_object_set_new(object, "prompts",
-                        prompts_file ? json_deep_copy(prompts_file) : json_null());
+    json_object_set_new(object, "prompts", prompts ? prompts_json(prompts) : json_null());
     return object;
 }
 
@@ -83,7 +95,7 @@ static json_t *machine_json(void)
 
 json_t *run_facts_make(const struct run_options *options, const sot_model_info *model,
                        const sot_session_info *session, const struct question_list *questions,
-                       const json_t *prompts_file, const json_t *router)
+                       const sot_prompts *prompts, const json_t *router)
 {
     char moment[MOMENT_SIZE];
     moment_now(moment);
@@ -102,7 +114,7 @@ json_t *run_facts_make(const struct run_options *options, const sot_model_info *
     set_count(reserved, "max_batch", session->max_batch);
     set_count(reserved, "kv_tokens", session->kv_tokens);
     json_object_set_new(object, "session", reserved);
-    json_object_set_new(object, "parameters", parameters_json(&options->generate, prompts_file));
+    json_object_set_new(object, "parameters", parameters_json(&options->generate, prompts));
     const char *slash = strrchr(options->questions, '/');
     json_t *file = json_object();
     json_object_set_new(file, "file", string_json(slash ? slash + 1 : options->questions));

@@ -9,10 +9,10 @@
 #include "eval_questions.h"
 #include "run_options.h"
 
-/* The caller releases what is returned. prompts_file and router may be NULL. */
+/* The caller releases what is returned. prompts and router may be NULL. */
 json_t *run_facts_make(const struct run_options *options, const sot_model_info *model,
                        const sot_session_info *session, const struct question_list *questions,
-                       const json_t *prompts_file, const json_t *router);
+                       const sot_prompts *prompts, const json_t *router);
 
 enum { FACTS_ABSENT, FACTS_THERE, FACTS_OUTDATED };
 

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "interrupt.h"
-#include "prompts_file.h"
 
 int library_failed(sot_status status)
 {
@@ -109,17 +108,17 @@ void asker_remark(const struct asker *asker, const sot_answer *answer, int code)
 
 int asker_open(struct asker *asker, const struct options *options)
 {
-    *asker = (struct asker){
-        .options = options, .params = options->generate, .prompts = SOT_PROMPTS_INIT};
+    *asker = (struct asker){.options = options, .params = options->generate};
     asker->params.on_event = on_event;
     asker->params.event_user = asker;
     interrupt_install();
     choose_style(asker);
     if (!options->prompts_path)
         return -1;
-    if (prompts_file_read(options->prompts_path, &asker->prompts, &asker->prompts_file))
-        return EXIT_FAILED;
-    asker->params.prompts = &asker->prompts;
+    sot_status status = sot_prompts_load(options->prompts_path, &asker->prompts);
+    if (status != SOT_OK)
+        return library_failed(status);
+    asker->params.prompts = asker->prompts;
     return -1;
 }
 
@@ -128,7 +127,7 @@ void asker_close(struct asker *asker)
     interrupt_session(NULL);
     sot_session_free(asker->session);
     sot_model_free(asker->model);
-    json_decref(asker->prompts_file);
+    sot_prompts_free(asker->prompts);
     view_free(&asker->view);
 }
 

@@ -3,8 +3,6 @@
 #ifndef SOT_COMMAND_ASKER_H
 #define SOT_COMMAND_ASKER_H
 
-#include <jansson.h>
-
 #include "options.h"
 #include "report.h"
 #include "view.h"
@@ -12,8 +10,7 @@
 struct asker {
     const struct options *options;
     sot_generate_params params;
-    sot_prompts prompts;
-    json_t *prompts_file;
+    sot_prompts *prompts; /* of --prompts, or NULL */
     struct view view;
     struct report_style style;
     int on_terminal; /* standard output is one that can place text */

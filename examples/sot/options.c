@@ -37,8 +37,10 @@ static const struct option_row rows[] = {
      "conversation template (default: the model's): vicuna, llama2-chat,\n"
      "ultralm, openchat, stablevicuna, none"},
     {"system", 0, TEXT, COMMAND_ASK, AT(generate.system_message), 0, 0, "TEXT", "system message"},
+    {"wording", 0, TEXT, COMMAND_ASK, AT(generate.wording), 0, 0, "NAME",
+     "of the prompts: two-shot (default), zero-shot, compact, chained"},
     {"prompts", 0, TEXT, COMMAND_ASK, AT(prompts_path), 0, 0, "FILE",
-     "JSON with outline_prompt and point_prompt"},
+     "JSON with outline_prompt and point_prompt; goes before --wording"},
     {"temperature", 0, REAL, COMMAND_ASK, AT(generate.temperature), 0, 1000, "X",
      "0 (default) takes the likeliest token"},
     {"top-k", 0, COUNT, COMMAND_ASK, AT(generate.top_k), 0, COUNT_MOST, "N",

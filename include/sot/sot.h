@@ -272,6 +272,16 @@ typedef struct sot_prompts {
 #define SOT_PROMPTS_INIT SOT_STRUCT_INIT(sot_prompts)
 SOT_API void sot_prompts_init(sot_prompts *prompts);
 
+/* Reads prompt templates from a JSON file, an object with the strings outline_prompt (the
+ * skeleton's), point_prompt and, where it is wanted, router_prompt; "chained": true is
+ * SOT_PROMPTS_CHAINED. Other members are left alone.
+ * Returns ARGUMENT, MEMORY, IO, FORMAT (the sentence names file, member and placeholder). The
+ * caller owns *out and what it points to. Since 0.1. */
+SOT_API sot_status sot_prompts_load(const char *path, sot_prompts **out);
+
+/* Frees what sot_prompts_load returned. NULL: nothing. Since 0.1. */
+SOT_API void sot_prompts_free(sot_prompts *prompts);
+
 enum {
     SOT_GENERATE_IGNORE_STOPS = 1, /* end of sequence, stop ids and stop strings end no text, each
                                       runs to its token limit; for measuring */

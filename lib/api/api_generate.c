@@ -13,13 +13,6 @@ void sot_conversation_init(sot_conversation *conversation)
     }
 }
 
-void sot_prompts_init(sot_prompts *prompts)
-{
-    if (prompts != NULL) {
-        *prompts = (sot_prompts)SOT_PROMPTS_INIT;
-    }
-}
-
 void sot_generate_params_init(sot_generate_params *params)
 {
     if (params != NULL) {

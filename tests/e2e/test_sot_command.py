@@ -147,14 +147,16 @@ class Failures(unittest.TestCase):
     def test_prompts_file_without_a_key_names_it(self):
         with tempfile.TemporaryDirectory() as folder:
             path = json_file(folder, {"outline_prompt": "{request}"})
-            self.failed("ask", "-m", TINY, "--prompts", path, "hi", code=1, names='"point_prompt"')
+            self.failed("ask", "-m", TINY, "--prompts", path, "hi", code=1,
+                        names="point_prompt is missing")
             path = json_file(folder, "{")
             self.failed("ask", "-m", TINY, "--prompts", path, "hi", code=1, names="line 1")
 
     def test_prompts_without_request_are_refused_by_the_library(self):
         with tempfile.TemporaryDirectory() as folder:
             path = json_file(folder, {"outline_prompt": "no place", "point_prompt": "none"})
-            self.failed("ask", "-m", TINY, "--prompts", path, "hi", code=2, names="{request}")
+            self.failed("ask", "-m", TINY, "--prompts", path, "hi", code=1,
+                        names="outline_prompt: skeleton template: {request} is missing")
 
     def test_output_full_is_reported(self):
         with open("/dev/full", "wb") as full:
@@ -376,6 +378,31 @@ class DemoModel(unittest.TestCase):
             self.skipTest(f"no {path}")
         self.assertEqual(ask_json("-m", DEMO, "--prompts", path, QUESTION)["text"],
                          ask_json("-m", DEMO, QUESTION)["text"])
+
+    def test_wording_unknown_lists_the_known(self):
+        done = sot("ask", "-m", DEMO, "--wording", "terse", QUESTION)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b'"terse" is none of two-shot, zero-shot, compact, chained', done.stderr)
+
+    def test_wordings_leave_ever_less_to_compute(self):
+        computed = []
+        for name in ("two-shot", "compact", "chained"):
+            answer = ask_json("-m", DEMO, "--wording", name, "--max-point-tokens", "3", QUESTION)
+            self.assertGreaterEqual(len(answer["points"]), 1)
+            stats = answer["stats"]["expand"]
+            computed.append(stats["prefill_tokens"] / len(answer["points"]))
+        self.assertGreater(computed[0], computed[2])
+        self.assertGreater(computed[1], computed[2])
+
+    def test_prompts_chained_by_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = json_file(folder, {
+                "chained": True,
+                "outline_prompt": "{request} [ROLESWITCHING assistant:] 1. Only this.\n2. And that.",
+                "point_prompt": "Next: [ROLESWITCHING assistant:]{point}. {point_outline}"})
+            answer = ask_json("-m", DEMO, "--prompts", path, "--max-skeleton-tokens", "1", QUESTION)
+        self.assertEqual(answer["points"][0]["text"].strip(), "Only this.")
+        self.assertGreater(answer["stats"]["expand"]["reused_tokens"], 0)
 
     def test_prompts_of_the_users_own_are_used(self):
         with tempfile.TemporaryDirectory() as folder:
