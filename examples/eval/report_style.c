@@ -67,7 +67,8 @@ static const char *const rules[] = {
     "border:2px solid var(--paper)}",
     "details{border-bottom:1px solid var(--line);padding:5px 0}summary{cursor:pointer}"
     "summary .dim{font-size:13.5px}details details{border:0;padding-left:14px}",
-    ".matrices{display:flex;flex-wrap:wrap;gap:12px 34px}.matrices td{text-align:right}"
+    ".matrices{display:flex;flex-wrap:wrap;gap:12px 24px}.matrices th,.matrices td{padding:4px "
+    "7px}.matrices td{text-align:right}"
     "td.good{background:color-mix(in srgb,var(--routed) 18%,transparent)}"
     "td.bad{background:color-mix(in srgb,var(--paper) 18%,transparent)}",
     "@media print{details{break-inside:avoid}nav{display:none}}",
