@@ -287,7 +287,8 @@ enum {
                                       runs to its token limit; for measuring */
     SOT_GENERATE_CONCURRENT = 2    /* routed mode: router, skeleton and normal answer begin as one
                                       batch; when the router decides, the loser leaves it (paper
-                                      App. C.4) */
+                                      App. C.4). Events and tokens are as without it. Routers other
+                                      than the prompting one decide before anything else begins */
 };
 
 /* Who decides whether a question suits SoT (paper §4). */
@@ -409,7 +410,9 @@ typedef struct sot_stats {
     uint32_t spent_tokens;      /* computed and picked for the text that lost */
     uint32_t reserved;          /* 0 */
     int64_t won_ns;             /* estimate of the time that beginning at once has won: what router
-                                   and winner would have taken one after the other, less what was
+                                   and winner would have taken one after the other for what they
+                                   did until the decision (prompts by their rows' share of a pass,
+                                   each token a pass as this answer's others were), less what was
                                    taken; below 0 where the loser cost more */
 } sot_stats;
 #define SOT_STATS_INIT SOT_STRUCT_INIT(sot_stats)

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "sot/expanding.h"
+#include "sot/racing.h"
 #include "sot/routing.h"
 #include "sot/writing.h"
 
@@ -64,6 +65,29 @@ static sot_status route_first(soti_asking *asking, sot_answer *answer)
     return write_labelled(asking, answer);
 }
 
+/* All at once, where the router is one that takes its time. */
+static sot_status route_beside(soti_asking *asking, sot_answer *answer)
+{
+    soti_race_result result;
+    sot_status status = soti_race(asking, answer, &result);
+    if (status == SOT_OK && !result.has_room) {
+        return route_first(asking, answer);
+    }
+    if (status == SOT_ERR_CANCELLED && !result.is_decided) {
+        answer->finish = SOT_FINISH_CANCELLED;
+    }
+    answer->stats.spent_tokens = result.spent_tokens;
+    answer->stats.won_ns = result.won_ns;
+    return status;
+}
+
+static sot_status write_routed(soti_asking *asking, sot_answer *answer)
+{
+    bool at_once = (asking->params->flags & SOT_GENERATE_CONCURRENT) != 0 &&
+                   soti_routing_router(asking->params) == SOT_ROUTER_PROMPTING;
+    return at_once ? route_beside(asking, answer) : route_first(asking, answer);
+}
+
 /* Hands the answer over, or frees it where there is nothing to keep. */
 static sot_status close_answer(soti_asking *asking, sot_answer *answer, sot_status status,
                                sot_answer **out)
@@ -76,6 +100,8 @@ static sot_status close_answer(soti_asking *asking, sot_answer *answer, sot_stat
         const sot_stats told = answer->stats; /* by the stages */
         soti_asking_get_stats(asking, &answer->stats);
         answer->stats.route_ns = answer->decision.latency_ns;
+        answer->stats.spent_tokens = told.spent_tokens;
+        answer->stats.won_ns = told.won_ns;
         answer->stats.mode = answer->points != NULL ? SOT_MODE_SOT : SOT_MODE_NORMAL;
         answer->stats.longest_expansion = told.longest_expansion;
         answer->stats.n_points = (uint32_t)answer->n_expansions;
@@ -136,7 +162,7 @@ sot_status soti_pipeline_generate(sot_session *session, const char *question,
     if (status == SOT_OK && params->mode == SOT_MODE_NORMAL) {
         status = write_normal(&asking, answer);
     } else if (status == SOT_OK && params->mode == SOT_MODE_ROUTED) {
-        status = route_first(&asking, answer);
+        status = write_routed(&asking, answer);
     } else if (status == SOT_OK) {
         status = write_skeleton(&asking, &answer->points, &answer->finish);
     }

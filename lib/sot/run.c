@@ -183,15 +183,20 @@ static void drop_finished(soti_loop *loop)
     loop->n_active = n_kept;
 }
 
+/* Whether a job is left to start. What on_end has ended before it began is passed over (RUN-5). */
+static bool has_next(soti_loop *loop)
+{
+    while (loop->i_next < loop->n_jobs && loop->jobs[loop->i_next].state == SOTI_JOB_DONE) {
+        loop->i_next++;
+    }
+    return loop->i_next < loop->n_jobs;
+}
+
 static sot_status admit(soti_loop *loop)
 {
     uint32_t max_batch = soti_engine_max_batch(loop->run->engine); /* RUN-1 */
     bool must_wait = false;
-    while (!must_wait && loop->i_next < loop->n_jobs && loop->n_active < max_batch) {
-        if (loop->jobs[loop->i_next].state == SOTI_JOB_DONE) { /* RUN-5 */
-            loop->i_next++;
-            continue;
-        }
+    while (!must_wait && has_next(loop) && loop->n_active < max_batch) {
         RETURN_IF_ERROR(start_next(loop, &must_wait));
         drop_finished(loop);
     }
@@ -354,7 +359,7 @@ sot_status soti_jobs_run(soti_run *run, soti_job *jobs, uint32_t n_jobs)
         status = SOT_ERR_MEMORY;
     }
     /* Who asks to stop when all is done has a complete result, not a cancelled one. */
-    while (status == SOT_OK && (loop.n_active > 0 || loop.i_next < n_jobs)) {
+    while (status == SOT_OK && (loop.n_active > 0 || has_next(&loop))) {
         status = soti_run_cancelled(run) ? SOT_ERR_CANCELLED : admit(&loop);
         if (status == SOT_OK && loop.n_active > 0) {
             status = step(&loop);

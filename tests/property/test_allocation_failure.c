@@ -195,6 +195,52 @@ static void generate_normal_failing_anywhere_can_be_asked_again(void **state)
     fail_each_allocation(generate, check_answer, 10);
 }
 
+/* Until the model, whose weights are random, says A about the router's question. */
+static void find_router_that_says_a(void)
+{
+    sot_decision decision = SOT_DECISION_INIT;
+    for (int n = 0; n < 4000; n++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s?seed=%d", tiny, n);
+        assert_int_equal(sot_model_load(path, NULL, &model), SOT_OK);
+        assert_int_equal(open_session(&session), SOT_OK);
+        assert_int_equal(sot_route(session, "things", &params, &decision), SOT_OK);
+        if (decision.letter == 'A') {
+            return;
+        }
+        sot_session_free(session);
+        sot_model_free(model);
+    }
+    fail();
+}
+
+static void generate_routed_failing_anywhere_can_be_asked_again(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {0, SOT_GENERATE_CONCURRENT};
+    sot_model *first_model = model;
+    sot_session *first_session = session;
+    params.mode = SOT_MODE_ROUTED;
+    prompts.router = "Is {request} fit?";
+    for (size_t i = 0; i < 4; i++) {
+        if (i == 2) { /* the model before is undecided */
+            find_router_that_says_a();
+        }
+        expected[0] = '\0';
+        params.flags = flags[i % 2];
+        assert_int_equal(generate(), SOT_OK);
+        assert_true((sot_answer_point_count(answer) >= 2) == (i >= 2));
+        check_answer(SOT_OK);
+        fail_each_allocation(generate, check_answer, 40);
+    }
+    sot_session_free(session);
+    sot_model_free(model);
+    session = first_session;
+    model = first_model;
+    params.flags = 0;
+    prompts.router = NULL;
+}
+
 static sot_points *points;
 
 static sot_status skeleton(void)
@@ -304,6 +350,7 @@ int main(void)
         cmocka_unit_test(session_failing_anywhere_leaves_nothing),
         cmocka_unit_test(generate_failing_anywhere_can_be_asked_again),
         cmocka_unit_test(generate_normal_failing_anywhere_can_be_asked_again),
+        cmocka_unit_test(generate_routed_failing_anywhere_can_be_asked_again),
         cmocka_unit_test(skeleton_failing_anywhere_can_be_asked_again),
         cmocka_unit_test(expand_failing_anywhere_can_be_asked_again),
         cmocka_unit_test(chained_failing_anywhere_can_be_asked_again),

@@ -300,6 +300,119 @@ static void run_without_memory_leaves_nothing_behind(void **state)
     }
 }
 
+typedef struct ender {
+    uint32_t ends[2]; /* what is ended with the first job that ends */
+    uint32_t n_told;
+    uint64_t n_rows;
+    sot_status status;
+} ender;
+
+static sot_status end_others(void *user, soti_job *job)
+{
+    ender *e = user;
+    assert_int_equal(job->state, SOTI_JOB_DONE);
+    for (int i = 0; i < 2 && e->n_told == 0; i++) {
+        assert_int_equal(soti_job_end(&jobs[e->ends[i]], kv, SOT_FINISH_CANCELLED), SOT_OK);
+    }
+    e->n_told++;
+    return e->status;
+}
+
+static void count_rows(void *user, const soti_pass *pass)
+{
+    ender *e = user;
+    for (int i = 0; i < SOTI_STAGE_COUNT; i++) {
+        e->n_rows += pass->n_prompt[i] + pass->n_decode[i];
+    }
+}
+
+/* RUN-5, for a job that is under way, before and behind the one that ends, and one that waits. */
+static void run_jobs_ended_by_another_s_end_leave(void **state)
+{
+    (void)state;
+    for (uint32_t i_under_way = 0; i_under_way < 3; i_under_way += 2) {
+        ender e = {.ends = {i_under_way, 3}};
+        open_session(3, 0, 128);
+        scripted.n_scripts = 0;
+        scripted.n_rows = 0;
+        for (uint32_t i = 0; i < 4; i++) {
+            make_job(i, 8, 20);
+            script_text(i, i == 1 ? "abc" : "0123456789", i != 1);
+        }
+        run.watch = (soti_run_watch){.on_pass = count_rows, .on_end = end_others, .user = &e};
+        assert_int_equal(soti_jobs_run(&run, jobs, 4), SOT_OK);
+        uint32_t i_left = 2 - i_under_way;
+        assert_int_equal(jobs[i_left].generated.count, 20);
+        assert_int_equal(jobs[i_left].finish, SOT_FINISH_LENGTH);
+        assert_int_equal(jobs[i_under_way].finish, SOT_FINISH_CANCELLED);
+        /* "abc" and its end are four; who comes later in a pass does not take its last token. */
+        assert_int_equal(jobs[i_under_way].generated.count, i_under_way == 0 ? 4 : 3);
+        assert_int_equal(jobs[3].generated.count, 0);
+        assert_int_equal(jobs[3].finish, SOT_FINISH_CANCELLED);
+        assert_int_equal(e.n_told, 2);
+        assert_int_equal(e.n_rows, 3 * 8 + 3 * 3 + 16);
+        assert_int_equal(e.n_rows, scripted.n_rows);
+        close_session(4);
+    }
+}
+
+static void run_is_stopped_by_what_a_watcher_returns(void **state)
+{
+    (void)state;
+    ender e = {.ends = {1, 1}, .status = SOT_ERR_MEMORY};
+    open_session(3, 0, 128);
+    for (uint32_t i = 0; i < 3; i++) {
+        make_job(i, 8, 20);
+        script_text(i, i == 0 ? "abc" : "0123456789", i != 0);
+    }
+    run.watch.on_end = end_others;
+    run.watch.user = &e;
+    assert_int_equal(soti_jobs_run(&run, jobs, 3), SOT_ERR_MEMORY);
+    assert_int_equal(jobs[2].finish, SOT_FINISH_NONE);
+    close_session(3);
+}
+
+static void run_expendable_job_without_room_is_no_failure(void **state)
+{
+    (void)state;
+    open_session(3, 0, 128);
+    make_job(0, 300, 5); /* n_ctx is 256 */
+    make_job(1, 8, 5);
+    jobs[0].is_expendable = true;
+    script_text(1, "abc", false);
+    assert_int_equal(soti_jobs_run(&run, jobs, 2), SOT_OK);
+    assert_int_equal(jobs[0].finish, SOT_FINISH_CONTEXT);
+    assert_string_equal(soti_buffer_text(&jobs[1].stopper.text), "abc");
+    close_session(2);
+}
+
+/* What was muted is told later, whole, and of another stage nothing is missing. */
+static void run_muted_stage_is_caught_up_with(void **state)
+{
+    (void)state;
+    event_log log = {0};
+    open_session(3, 0, 128);
+    run.on_event = event_log_record;
+    run.event_user = &log;
+    run.muted = UINT32_C(1) << SOT_STAGE_NORMAL;
+    run.n_prefill_total[SOT_STAGE_NORMAL - 1] = run.n_prefill_total[SOT_STAGE_EXPAND - 1] = 8;
+    make_job(0, 8, 5);
+    make_job(1, 8, 5);
+    jobs[0].stage = SOT_STAGE_NORMAL;
+    script_text(0, "abc", false);
+    script_text(1, "de", false);
+    assert_int_equal(soti_jobs_run(&run, jobs, 2), SOT_OK);
+    assert_int_equal(log.texts[SOT_STAGE_NORMAL].size, 0);
+    assert_string_equal(soti_buffer_text(&log.expansions[1]), "de");
+    assert_int_equal(log.n_of_type[SOT_EVENT_PREFILL], 1);
+    run.muted = 0;
+    soti_run_catch_up(&run, &jobs[0]);
+    assert_string_equal(soti_buffer_text(&log.texts[SOT_STAGE_NORMAL]), "abc");
+    assert_int_equal(log.n_of_type[SOT_EVENT_PREFILL], 2);
+    event_log_free(&log);
+    close_session(2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -315,6 +428,10 @@ int main(void)
         TEST(run_cancelled_ends_every_job_and_reports_each),
         TEST(run_without_cancel_flag_or_listener_is_fine),
         TEST(run_without_memory_leaves_nothing_behind),
+        TEST(run_jobs_ended_by_another_s_end_leave),
+        TEST(run_is_stopped_by_what_a_watcher_returns),
+        TEST(run_expendable_job_without_room_is_no_failure),
+        TEST(run_muted_stage_is_caught_up_with),
     };
     return cmocka_run_group_tests_name("run", tests, NULL, NULL);
 }
