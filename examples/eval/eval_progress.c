@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "../bench/machine.h"
@@ -68,8 +69,18 @@ static double time_left(const struct eval_progress *progress)
     return fmax(left_s, 0);
 }
 
+/* In the place of what is in the terminal's line; what does not fit into it would stay for ever. */
+static void show_in_place(const char *line)
+{
+    struct winsize size = {0};
+    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+    fprintf(stderr, "\r\033[K%.*s", columns - 1, line);
+    fflush(stderr);
+}
+
 static void show_bar(const struct eval_progress *progress)
 {
+    char line[160];
     char bar[BAR_CELLS + 1];
     char left[DURATION_SIZE] = "?";
     size_t n_cells = progress->n_all ? BAR_CELLS * progress->n_done / progress->n_all : 0;
@@ -79,9 +90,9 @@ static void show_bar(const struct eval_progress *progress)
     double left_s = time_left(progress);
     if (left_s >= 0)
         duration_print(left, left_s);
-    fprintf(stderr, "\r\033[K[%s] %zu of %zu, %s, %s left", bar, progress->n_done, progress->n_all,
-            progress->modes[progress->i_mode].mode, left);
-    fflush(stderr);
+    snprintf(line, sizeof line, "[%s] %zu of %zu, %s, %s left", bar, progress->n_done,
+             progress->n_all, progress->modes[progress->i_mode].mode, left);
+    show_in_place(line);
 }
 
 static void show_line(const struct eval_progress *progress)
@@ -140,9 +151,10 @@ int32_t eval_progress_load(uint64_t done_bytes, uint64_t total_bytes, void *user
     if (progress->is_terminal && !progress->is_quiet &&
         now - progress->said_ns >= TERMINAL_PAUSE_NS) {
         progress->said_ns = now;
-        fprintf(stderr, "\r\033[Kloading: %.1f of %.1f GB", (double)done_bytes / 1e9,
-                (double)total_bytes / 1e9);
-        fflush(stderr);
+        char line[80];
+        snprintf(line, sizeof line, "loading: %.1f of %.1f GB", (double)done_bytes / 1e9,
+                 (double)total_bytes / 1e9);
+        show_in_place(line);
     }
     return interrupt_seen();
 }

@@ -691,6 +691,12 @@ class Progress(Folder):
         self.assertIn("12 answers in ", shown)
         self.assertIn("SoT against normal generation", shown)
 
+    def test_narrow_terminal_has_one_line_of_it(self):
+        terminal = Terminal([PROGRAM, *self.arguments(slowly=True)], columns=40)
+        self.assertTrue(terminal.wait_for(" of 12, "))
+        self.assertEqual(terminal.finish(), 0)
+        self.assertNotIn("[#", terminal.screen.everything())
+
     def test_quiet_run_says_nothing_on_standard_error(self):
         self.assertEqual(self.done("-q", "--limit", "1").stderr, b"")
 
