@@ -8,6 +8,7 @@ import tempfile
 import unittest
 from fractions import Fraction
 
+from eval_records import record
 from programs import run
 
 MARK = {1: "[[A]]", 0: "[[C]]", -1: "[[B]]"}
@@ -156,6 +157,22 @@ class Pairs(Folder):
         self.refused(done, "nothing is written")
         with open(self.path("pairs"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "old\n")
+
+    def test_modes_of_a_run_are_taken_from_its_records(self):
+        rng = random.Random(1)
+        os.mkdir(self.path("run"))
+        self.write("run/records.jsonl", [record(rng, i, "x", mode, answer=f"{mode} says {i}\0!")
+                                         for i in (1, 2, 3) for mode in ("normal", "sot")])
+        for sources in ((self.path("run") + ":sot", self.path("run") + ":normal"),
+                        (self.path("run/records.jsonl") + ":sot", self.path("run") + ":normal")):
+            pairs, _ = self.pairs(*sources)
+            self.assertEqual(len(pairs), 6)
+            self.assertEqual((pairs[0]["candidate"], pairs[0]["baseline"]), sources)
+            content = pairs[3]["messages"][1]["content"]
+            self.assertLess(content.index("normal says 2\0!"), content.index("sot says 2\0!"))
+        done = sot_eval("judge-pairs", "--questions", self.questions, "-o", "-",
+                        self.path("run") + ":sot", self.path("run") + ":routed")
+        self.refused(done, "no answers of mode routed")
 
     def test_each_baseline_gets_ids_of_its_own(self):
         third = self.answers("third.jsonl", {1: "p", 2: "q", 3: "r"})

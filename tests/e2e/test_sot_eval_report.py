@@ -12,7 +12,8 @@ import sys
 import tempfile
 import unittest
 
-from programs import ROOT, run
+from eval_records import decided, record
+from programs import ROOT, TINY, run
 
 SHARED = os.environ.get("SOT_SHARED_DIR", os.path.join(ROOT, "..", "shared"))
 CATEGORIES = ["coding", "math", "fermi", "roleplay", "writing", "knowledge", "generic",
@@ -89,39 +90,6 @@ class Page(html.parser.HTMLParser):
     def rows(self, name, i=0):
         """First cell -> the others, of a table's body."""
         return {row[0]: row[1:] for row in self.tables[name][i]}
-
-
-def stage(rng, tokens):
-    return {"prefill_ns": rng.randrange(10**6, 10**7), "decode_ns": tokens * 10**6,
-            "prefill_tokens": 10, "reused_tokens": 0, "decode_tokens": tokens,
-            "decode_steps": tokens, "max_rows": 1}
-
-
-def record(rng, i, category, mode, **more):
-    """A record as docs/sot-eval.md describes it."""
-    ran = more.pop("ran", "normal" if mode == "normal" else "sot")
-    lengths = more.pop("lengths", [rng.randrange(5, 60) for _ in range(rng.randrange(3, 9))])
-    lengths = lengths if ran == "sot" else []
-    tokens = [rng.randrange(50, 400), 0, 0] if ran == "normal" else [0, 40, sum(lengths)]
-    stages = dict(zip(("normal", "skeleton", "expand", "route"),
-                      [stage(rng, n) for n in tokens + [0]]))
-    total = sum(s["prefill_ns"] + s["decode_ns"] for s in stages.values()) + 12345
-    return {"question_id": i, "category": category, "difficulty": None, "suitable": i % 2,
-            "mode": mode, "status": "SOT_OK", "error": None, "question": f"Question {i}?",
-            "ran": ran, "finish": "stop", "answer": f"Answer {i} {mode}",
-            "skeleton": " 1. A" if ran == "sot" else None, "n_tokens": sum(tokens),
-            "answer_tokens": sum(tokens) + 3,
-            "points": [{"index": str(j + 1), "outline": "A", "text": " t", "tokens": n,
-                        "finish": "stop"} for j, n in enumerate(lengths)],
-            "points_dropped": 0, "decision": None, "stats": stages | {"total_ns": total},
-            "peak_bytes": rng.randrange(10**7, 2 * 10**7),
-            "started": "2026-01-31T12:00:00Z"} | more
-
-
-def decided(label, **more):
-    return {"ran": "sot" if label == "sot" else "normal",
-            "decision": {"router": "trained", "label": label, "score": 0.5,
-                         "latency_ns": 400000}} | more
 
 
 class Folder(unittest.TestCase):
@@ -383,7 +351,12 @@ class Paper(Folder):
         for name in CATEGORIES:
             self.assertEqual(rows[name]["speedup"],
                              self.published["fig2_sot_speedup_by_category"][name])
-        self.assertEqual(len(numbers["paper"]["routers"]), 4)
+        tables = [self.published["table3_router_confusion_vicuna80"],
+                  self.published["table4_router_confusion_wizardlm"]]
+        self.assertEqual([{name: router[name] for name in ("tn", "fp", "fn", "tp")}
+                          for router in numbers["paper"]["routers"]],
+                         [table[name] for table in tables
+                          for name in ("human_vs_gpt4", "human_vs_roberta")])
 
     def test_latency_of_routers_and_memory(self):
         page = "".join(self.page().texts)
@@ -534,6 +507,40 @@ class Odd(Folder):
         self.assertEqual(done.returncode, 0)
         self.assertTrue(done.stdout.startswith(b"<!DOCTYPE html>"))
         self.assertTrue(done.stdout.endswith(b"</html>\n"))
+
+
+class RealRun(Folder):
+    """What sot-eval run writes is what report and judge-pairs read."""
+
+    def test_run_report_and_judge_pairs_go_together(self):
+        questions = os.path.join(self.folder, "questions.jsonl")
+        with open(questions, "w", encoding="utf-8") as file:
+            for i in (1, 2):
+                file.write(json.dumps({"id": i, "category": "generic", "question": f"Why {i}?",
+                                       "suitable": 1}) + "\n")
+        folder = os.path.join(self.folder, "run")
+        done = run("sot-eval", "run", "-m", TINY, "--questions", questions, "-o", folder, "-q",
+                   "--modes", "normal,sot,routed", "--router", "always", "--max-tokens", "8",
+                   "--max-skeleton-tokens", "8", "--max-point-tokens", "4")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text, numbers, _ = self.report(folder)
+        self.assertEqual(Page(text).faults, [])
+        shown, = numbers["runs"]
+        self.assertEqual(shown["n_questions"], 2)
+        self.assertEqual(shown["sot"]["categories"][-1]["n_compared"], 2)
+        self.assertEqual(shown["routed"]["routing"]["tp"], 2)
+        self.assertEqual(shown["routed"]["routing"]["fn"], 0)
+        with open(os.path.join(folder, "records.jsonl"), encoding="utf-8") as file:
+            answers = {(r["question_id"], r["mode"]): r["answer"] for r in map(json.loads, file)}
+        done = run("sot-eval", "judge-pairs", "--questions", questions, "-o", "-",
+                   folder + ":sot", os.path.join(folder, "records.jsonl") + ":normal")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        prompts = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(len(prompts), 4)
+        for prompt in prompts:
+            content = prompt["messages"][1]["content"]
+            self.assertIn(answers[prompt["question_id"], "sot"], content)
+            self.assertIn(answers[prompt["question_id"], "normal"], content)
 
 
 class Plots(Folder):
