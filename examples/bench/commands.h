@@ -8,6 +8,7 @@
 int command_measure(int argc, char **argv); /* what there is without a command */
 int command_profile(int argc, char **argv);
 int command_estimate(int argc, char **argv);
+int command_overhead(int argc, char **argv);
 
 struct command {
     const char *name;
