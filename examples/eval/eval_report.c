@@ -50,6 +50,9 @@ static int check(const struct report_options *options, const struct arguments *a
         complain("no DIR (see sot-eval report --help)");
     else if (!options->output && !options->json)
         complain("-o FILE is missing (see sot-eval report --help)");
+    else if (options->output && options->json && strcmp(options->output, "-") == 0 &&
+             strcmp(options->json, "-") == 0)
+        complain("-o and --json cannot both be standard output");
     else if (!paper_lengths(options->paper_model, "average"))
         complain("--paper-model '%s': the paper's Fig. 11 has no such model", options->paper_model);
     else

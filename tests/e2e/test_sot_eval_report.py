@@ -495,6 +495,7 @@ class Odd(Folder):
     def test_usage_faults_are_said(self):
         folder = self.make_run(vicuna_like())
         for arguments, name in (([folder], b"-o"), (["-o", "x"], b"DIR"),
+                                (["-o", "-", "--json", "-", folder], b"both"),
                                 (["-o", "x", "--paper-model", "GPT-9", folder], b"'GPT-9'"),
                                 (["-o", "x", "--colour", folder], b"--colour")):
             done = run("sot-eval", "report", *arguments)
