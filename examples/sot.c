@@ -1,6 +1,6 @@
 /* The sot command: answers questions from a shell. docs/sot.md is its manual. Here are main and the
- * small subcommands; "sot ask" starts in sot/ask.c, the live view in sot/view.c. It is a client of
- * the public header like any other program. */
+ * small subcommands; "sot ask" starts in sot/ask.c, "sot chat" in sot/talk.c, the live view in
+ * sot/view.c. It is a client of the public header like any other program. */
 #include <sot/sot.h>
 
 #include <errno.h>
@@ -15,7 +15,9 @@
 #include "sot/ask.h"
 #include "sot/asker.h"
 #include "sot/options.h"
+#include "sot/lines.h"
 #include "sot/report.h"
+#include "sot/talk.h"
 
 static int command_info(const struct options *options)
 {
@@ -97,6 +99,7 @@ static int run(int argc, char **argv)
         unsigned command;
         int (*run)(const struct options *options);
     } commands[] = {{"ask", COMMAND_ASK, command_ask},
+                    {"chat", COMMAND_CHAT, command_chat},
                     {"info", COMMAND_INFO, command_info},
                     {"tokenize", COMMAND_TOKENIZE, command_tokenize}};
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -109,7 +112,7 @@ static int run(int argc, char **argv)
         return EXIT_DONE;
     }
     if (strcmp(name, "--version") == 0) {
-        printf("sot %s\n", sot_version_string());
+        printf("sot %s\nline editing: %s\n", sot_version_string(), lines_editor_name());
         return EXIT_DONE;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {

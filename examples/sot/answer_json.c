@@ -171,13 +171,23 @@ json_t *model_json(const sot_model_info *info)
     return object;
 }
 
-void print_json(json_t *object)
+static void print_dumped(json_t *object, size_t flags)
 {
-    char *dumped = json_dumps(object, JSON_INDENT(2));
+    char *dumped = json_dumps(object, flags);
     if (dumped) {
         fputs(dumped, stdout);
         fputc('\n', stdout);
     }
     free(dumped);
     json_decref(object);
+}
+
+void print_json(json_t *object)
+{
+    print_dumped(object, JSON_INDENT(2));
+}
+
+void print_json_line(json_t *object)
+{
+    print_dumped(object, 0);
 }

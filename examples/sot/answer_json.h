@@ -13,7 +13,8 @@ json_t *json_text(const char *bytes, size_t size);
 json_t *answer_json(const sot_answer *answer);
 json_t *comparison_json(const struct comparison *comparison);
 json_t *model_json(const sot_model_info *info);
-/* Prints *object with a newline to standard output and releases it. */
+/* Prints *object with a newline to standard output and releases it: over many lines, or on one. */
 void print_json(json_t *object);
+void print_json_line(json_t *object);
 
 #endif

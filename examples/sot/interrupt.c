@@ -22,18 +22,23 @@ static void on_continue(int number)
     atomic_store(&continued, 1);
 }
 
-void interrupt_install(void)
+static void catch_interrupt(void)
 {
     struct sigaction old;
     /* Restarting: what is being printed is printed whole. Waiting for input is done with poll,
      * which a signal ends all the same. */
     struct sigaction interrupt = {.sa_handler = on_interrupt,
                                   .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    struct sigaction resume = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
     sigemptyset(&interrupt.sa_mask);
-    sigemptyset(&resume.sa_mask);
     if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
         sigaction(SIGINT, &interrupt, NULL);
+}
+
+void interrupt_install(void)
+{
+    struct sigaction resume = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
+    sigemptyset(&resume.sa_mask);
+    catch_interrupt();
     sigaction(SIGCONT, &resume, NULL);
 }
 
@@ -45,6 +50,12 @@ void interrupt_session(sot_session *session)
 int interrupt_seen(void)
 {
     return atomic_load(&seen);
+}
+
+void interrupt_forget(void)
+{
+    atomic_store(&seen, 0);
+    catch_interrupt();
 }
 
 int interrupt_continued(void)

@@ -10,6 +10,8 @@ void interrupt_install(void);
 void interrupt_session(sot_session *session);
 /* 1 once there was a Ctrl-C. */
 int interrupt_seen(void);
+/* Forgets that there was one: the next is the first again. */
+void interrupt_forget(void);
 /* 1 if the program was stopped (Ctrl-Z) and continued since the last call. */
 int interrupt_continued(void);
 

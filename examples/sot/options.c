@@ -9,10 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lines.h"
 #include "text.h"
 
 enum { FLAG, TEXT, COUNT, SEED, REAL };
-enum { ANY = COMMAND_ASK | COMMAND_INFO | COMMAND_TOKENIZE, FIRST_VALUE = 1000 };
+enum {
+    BOTH = COMMAND_ASK | COMMAND_CHAT, /* that answer */
+    ANY = BOTH | COMMAND_INFO | COMMAND_TOKENIZE,
+    FIRST_VALUE = 1000
+};
 
 struct option_row {
     const char *name;
@@ -31,47 +36,52 @@ struct option_row {
 static const struct option_row rows[] = {
     {"model", 'm', TEXT, ANY, AT(model), 0, 0, "PATH",
      "GGUF file, Hugging Face directory, or random:SHAPE"},
-    {"mode", 0, TEXT, COMMAND_ASK, AT(mode), 0, 0, "MODE", "sot (default) or normal"},
+    {"mode", 0, TEXT, BOTH, AT(mode), 0, 0, "MODE", "sot (default), normal or routed"},
     {"compare", 0, FLAG, COMMAND_ASK, AT(compare), 0, 0, NULL, "answer in both modes and compare"},
-    {"template", 0, TEXT, COMMAND_ASK, AT(generate.conversation), 0, 0, "NAME",
+    {"template", 0, TEXT, BOTH, AT(generate.conversation), 0, 0, "NAME",
      "conversation template (default: the model's): vicuna, llama2-chat,\n"
      "ultralm, openchat, stablevicuna, none"},
-    {"system", 0, TEXT, COMMAND_ASK, AT(generate.system_message), 0, 0, "TEXT", "system message"},
-    {"wording", 0, TEXT, COMMAND_ASK, AT(generate.wording), 0, 0, "NAME",
+    {"system", 0, TEXT, BOTH, AT(generate.system_message), 0, 0, "TEXT", "system message"},
+    {"wording", 0, TEXT, BOTH, AT(generate.wording), 0, 0, "NAME",
      "of the prompts: two-shot (default), zero-shot, compact, chained"},
-    {"prompts", 0, TEXT, COMMAND_ASK, AT(prompts_path), 0, 0, "FILE",
+    {"prompts", 0, TEXT, BOTH, AT(prompts_path), 0, 0, "FILE",
      "JSON with outline_prompt and point_prompt; goes before --wording"},
-    {"temperature", 0, REAL, COMMAND_ASK, AT(generate.temperature), 0, 1000, "X",
+    {"load", 0, TEXT, COMMAND_CHAT, AT(load_path), 0, 0, "FILE",
+     "go on with a conversation that /save wrote"},
+    {"keep-all", 0, FLAG, COMMAND_CHAT, AT(keep_all), 0, 0, NULL,
+     "refuse a question rather than leave the oldest rounds out"},
+    {"reserve", 0, COUNT, COMMAND_CHAT, AT(reserve_tokens), 1, COUNT_MOST, "N",
+     "tokens of the context kept free for an answer (default: a quarter)"},
+    {"temperature", 0, REAL, BOTH, AT(generate.temperature), 0, 1000, "X",
      "0 (default) takes the likeliest token"},
-    {"top-k", 0, COUNT, COMMAND_ASK, AT(generate.top_k), 0, COUNT_MOST, "N",
+    {"top-k", 0, COUNT, BOTH, AT(generate.top_k), 0, COUNT_MOST, "N",
      "sample from the N likeliest tokens; 0: all"},
-    {"top-p", 0, REAL, COMMAND_ASK, AT(generate.top_p), 0, 1, "X",
+    {"top-p", 0, REAL, BOTH, AT(generate.top_p), 0, 1, "X",
      "sample from the smallest set of this probability"},
-    {"repetition-penalty", 0, REAL, COMMAND_ASK, AT(generate.repetition_penalty), 0, 1000, "X",
+    {"repetition-penalty", 0, REAL, BOTH, AT(generate.repetition_penalty), 0, 1000, "X",
      "above 1: tokens already written become less likely"},
-    {"seed", 0, SEED, COMMAND_ASK, AT(generate.seed), 0, 0, "N", "of the random draws"},
-    {"max-tokens", 0, COUNT, COMMAND_ASK, AT(generate.max_tokens), 1, COUNT_MOST, "N",
+    {"seed", 0, SEED, BOTH, AT(generate.seed), 0, 0, "N", "of the random draws"},
+    {"max-tokens", 0, COUNT, BOTH, AT(generate.max_tokens), 1, COUNT_MOST, "N",
      "limit of a normal answer (default 1024)"},
-    {"max-skeleton-tokens", 0, COUNT, COMMAND_ASK, AT(generate.max_skeleton_tokens), 1, COUNT_MOST,
-     "N", "limit of the skeleton (default 512)"},
-    {"max-point-tokens", 0, COUNT, COMMAND_ASK, AT(generate.max_point_tokens), 1, COUNT_MOST, "N",
+    {"max-skeleton-tokens", 0, COUNT, BOTH, AT(generate.max_skeleton_tokens), 1, COUNT_MOST, "N",
+     "limit of the skeleton (default 512)"},
+    {"max-point-tokens", 0, COUNT, BOTH, AT(generate.max_point_tokens), 1, COUNT_MOST, "N",
      "limit of each point's expansion (default 256)"},
-    {"max-points", 0, COUNT, COMMAND_ASK, AT(generate.max_points), 1, COUNT_MOST, "N",
+    {"max-points", 0, COUNT, BOTH, AT(generate.max_points), 1, COUNT_MOST, "N",
      "points that are expanded (default 64)"},
-    {"device", 0, TEXT, COMMAND_ASK | COMMAND_INFO, AT(device), 0, 0, "NAME",
+    {"device", 0, TEXT, BOTH | COMMAND_INFO, AT(device), 0, 0, "NAME",
      "auto, cpu, cuda or cuda:N; auto is a GPU that has room for the\n"
      "weights, otherwise the CPU (default: auto; cpu for info)"},
-    {"threads", 0, COUNT, COMMAND_ASK, AT(session.n_threads), 1, COUNT_MOST, "N",
+    {"threads", 0, COUNT, BOTH, AT(session.n_threads), 1, COUNT_MOST, "N",
      "worker threads (default: one per CPU)"},
-    {"ctx", 0, COUNT, COMMAND_ASK, AT(session.n_ctx), 1, COUNT_MOST, "N",
+    {"ctx", 0, COUNT, BOTH, AT(session.n_ctx), 1, COUNT_MOST, "N",
      "tokens of a prompt and its text\n(default: the model's, at most 4096)"},
-    {"isa", 0, TEXT, COMMAND_ASK, AT(session.isa), 0, 0, "NAME",
+    {"isa", 0, TEXT, BOTH, AT(session.isa), 0, 0, "NAME",
      "instruction set: auto (default), amx, avx512, avx2, neon, portable"},
-    {"json", 0, FLAG, COMMAND_ASK | COMMAND_INFO, AT(json), 0, 0, NULL, "print one JSON object"},
-    {"stats", 0, FLAG, COMMAND_ASK, AT(stats), 0, 0, NULL, "print statistics to standard error"},
-    {"quiet", 'q', FLAG, COMMAND_ASK, AT(quiet), 0, 0, NULL, "no live view and no warnings"},
-    {"no-color", 0, FLAG, COMMAND_ASK, AT(no_color), 0, 0, NULL,
-     "no bold and dim text (as NO_COLOR)"},
+    {"json", 0, FLAG, BOTH | COMMAND_INFO, AT(json), 0, 0, NULL, "print one JSON object"},
+    {"stats", 0, FLAG, BOTH, AT(stats), 0, 0, NULL, "print statistics to standard error"},
+    {"quiet", 'q', FLAG, BOTH, AT(quiet), 0, 0, NULL, "no live view and no warnings"},
+    {"no-color", 0, FLAG, BOTH, AT(no_color), 0, 0, NULL, "no bold and dim text (as NO_COLOR)"},
     {"bos", 0, FLAG, COMMAND_TOKENIZE, AT(bos), 0, 0, NULL,
      "put the beginning-of-text token first"},
     {"help", 'h', FLAG, ANY, AT(help), 0, 0, NULL, "print this help"},
@@ -85,7 +95,14 @@ static void *member(struct options *options, const struct option_row *row)
 
 static const char *command_name(unsigned command)
 {
-    return command == COMMAND_ASK ? "ask" : command == COMMAND_INFO ? "info" : "tokenize";
+    switch (command) {
+    case COMMAND_ASK:
+        return "ask";
+    case COMMAND_CHAT:
+        return "chat";
+    default:
+        return command == COMMAND_INFO ? "info" : "tokenize";
+    }
 }
 
 static void print_options(unsigned command)
@@ -114,12 +131,24 @@ static void print_help(unsigned command)
         "Answers a question by Skeleton-of-Thought: first a skeleton of short points, then all\n"
         "points at once, as one batch. Without a question, or with -, the question is read from\n"
         "standard input.\n\n";
+    static const char *const chat =
+        "Usage: sot chat -m MODEL [options]\n\n"
+        "A conversation: each question is answered behind the rounds before it. /help lists what\n"
+        "else can be said. Where standard input is no terminal, each of its lines is a question.\n"
+        "\n";
     static const char *const info =
         "Usage: sot info -m MODEL [options]\n\nPrints what a model is.\n\n";
     static const char *const tokenize = "Usage: sot tokenize -m MODEL [options] [\"text\"]\n\n"
                                         "Prints the token ids of a text, or of standard input.\n\n";
-    fputs(command == COMMAND_ASK ? ask : command == COMMAND_INFO ? info : tokenize, stdout);
+    if (command == COMMAND_CHAT)
+        fputs(chat, stdout);
+    else
+        fputs(command == COMMAND_ASK ? ask : command == COMMAND_INFO ? info : tokenize, stdout);
     print_options(command);
+    if (command == COMMAND_CHAT)
+        printf("\nLine editing: %s.\nExit codes: as sot ask's, the first that was not 0; 0 on a "
+               "terminal.\n",
+               lines_editor_name());
     if (command == COMMAND_ASK)
         printf("\nExit codes: 0 answered, 1 failed, 2 wrong usage, 3 context full (the answer is\n"
                "incomplete), 130 interrupted by Ctrl-C (what there was is printed).\n");
@@ -129,10 +158,36 @@ void print_overview(void)
 {
     printf("Usage: sot COMMAND [options]\n\n"
            "  sot ask       answer a question by Skeleton-of-Thought\n"
+           "  sot chat      hold a conversation\n"
            "  sot info      print what a model is\n"
            "  sot tokenize  print the token ids of a text\n\n"
            "  sot COMMAND --help  the options of a command\n"
            "  sot --version       the version\n");
+}
+
+static const struct {
+    const char *name;
+    uint32_t mode;
+} modes[] = {{"normal", SOT_MODE_NORMAL}, {"sot", SOT_MODE_SOT}, {"routed", SOT_MODE_ROUTED}};
+enum { N_MODES = sizeof modes / sizeof *modes };
+
+int options_find_mode(const char *name, uint32_t *mode)
+{
+    for (int i = 0; i < N_MODES; i++) {
+        if (strcmp(modes[i].name, name) == 0) {
+            *mode = modes[i].mode;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const char *options_mode_name(uint32_t mode)
+{
+    for (int i = 0; i < N_MODES; i++)
+        if (modes[i].mode == mode)
+            return modes[i].name;
+    return "sot";
 }
 
 static int parse_count(const struct option_row *row, const char *value, uint64_t *out)
@@ -214,7 +269,7 @@ static int refuse(int result, unsigned command, char **argv)
 static int check(struct options *options, int argc, char **argv)
 {
     const char *name = command_name(options->command);
-    int most = options->command == COMMAND_INFO ? 0 : 1;
+    int most = options->command == COMMAND_ASK || options->command == COMMAND_TOKENIZE;
     if (argc - optind > most) {
         complain("unexpected argument '%s'%s", argv[optind + most],
                  most ? "; put quotes around the text" : "");
@@ -226,16 +281,14 @@ static int check(struct options *options, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (options->mode) {
-        int is_normal = strcmp(options->mode, "normal") == 0;
-        if (!is_normal && strcmp(options->mode, "sot") != 0) {
-            complain("--mode '%s': normal or sot is expected", options->mode);
+        if (!options_find_mode(options->mode, &options->generate.mode)) {
+            complain("--mode '%s': normal, sot or routed is expected", options->mode);
             return EXIT_USAGE;
         }
         if (options->compare) {
             complain("--mode cannot go with --compare, which runs both modes");
             return EXIT_USAGE;
         }
-        options->generate.mode = is_normal ? SOT_MODE_NORMAL : SOT_MODE_SOT;
     }
     return -1;
 }
@@ -255,8 +308,7 @@ int options_parse(struct options *options, unsigned command, int argc, char **ar
                 FIRST_VALUE + i};
     opterr = 0;
     for (;;) {
-        int result =
-            getopt_long(argc, argv, command == COMMAND_ASK ? ":m:qh" : ":m:h", longs, NULL);
+        int result = getopt_long(argc, argv, command & BOTH ? ":m:qh" : ":m:h", longs, NULL);
         if (result == -1)
             break;
         if (result == '?' || result == ':')

@@ -4,7 +4,7 @@
 
 #include <sot/sot.h>
 
-enum { COMMAND_ASK = 1, COMMAND_INFO = 2, COMMAND_TOKENIZE = 4 };
+enum { COMMAND_ASK = 1, COMMAND_INFO = 2, COMMAND_TOKENIZE = 4, COMMAND_CHAT = 8 };
 
 /* Exit codes: docs/sot.md. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONTEXT = 3, EXIT_INTERRUPTED = 130 };
@@ -16,7 +16,9 @@ struct options {
     const char *mode;
     const char *prompts_path;
     const char *device; /* NULL: not said */
-    int compare, json, stats, quiet, no_color, help, bos;
+    const char *load_path;
+    uint32_t reserve_tokens;
+    int keep_all, compare, json, stats, quiet, no_color, help, bos;
     sot_session_params session;
     sot_generate_params generate;
 };
@@ -24,6 +26,11 @@ struct options {
 /* Parses what follows the subcommand argv[0]. Returns -1 to go on, or the exit code of a program
  * that is done: after --help, or after having said what is wrong. */
 int options_parse(struct options *options, unsigned command, int argc, char **argv);
+
+/* *mode is SOT_MODE_* of that name. Returns 0 where it is none. */
+int options_find_mode(const char *name, uint32_t *mode);
+/* The name of SOT_MODE_*. */
+const char *options_mode_name(uint32_t mode);
 
 /* The text of "sot --help". */
 void print_overview(void);

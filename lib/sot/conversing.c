@@ -129,15 +129,16 @@ static sot_status make_requests(soti_next_round *next, const char *question)
         next->n_requests = 1;
         return soti_buffer_append_text(&next->requests[0].user, question);
     }
-    next->n_requests = 2;
     RETURN_IF_ERROR(soti_prompt_fill(prompts->skeleton, &values, &next->requests[0]));
-    RETURN_IF_ERROR(soti_prompt_fill(prompts->point, &values, &next->requests[1]));
+    /* A chained point comes behind the skeleton's request, any other in its place. */
+    next->n_requests = (prompts->flags & SOT_PROMPTS_CHAINED) != 0 ? 1 : 2;
+    soti_request *point = &next->requests[next->n_requests - 1];
+    RETURN_IF_ERROR(soti_prompt_fill(prompts->point, &values, point));
     if (next->params.mode != SOT_MODE_ROUTED ||
         soti_routing_router(&next->params) != SOT_ROUTER_PROMPTING) {
         return SOT_OK;
     }
-    next->n_requests = 3;
-    return soti_prompt_fill(prompts->router, &values, &next->requests[2]);
+    return soti_prompt_fill(prompts->router, &values, &next->requests[next->n_requests++]);
 }
 
 /* Tokens of the longest prompt when rounds are sent from i_round on. */

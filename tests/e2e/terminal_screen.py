@@ -25,7 +25,7 @@ def columns_of(character):
 
 
 class Screen:
-    """The subset of a terminal that sot uses; any other sequence is an error. Rows that scroll off
+    """The subset of a terminal that sot and libedit use; any other sequence is an error. Rows that scroll off
     the top are kept in self.gone. As on a real terminal, going up stops at the top."""
 
     def __init__(self, columns, lines):
@@ -33,6 +33,7 @@ class Screen:
         self.rows = [[]]
         self.gone = []
         self.x = self.y = 0
+        self.bells = 0
         self.styles = 0  # how many sequences for colour and weight were seen
         self.unread = ""
         self.frames = []  # what was to be seen each time before rows were drawn again
@@ -63,6 +64,14 @@ class Screen:
             self.y = max(0, self.y - number)
         elif final == "C":
             self.x = min(self.columns - 1, self.x + number)
+        elif final == "D":
+            self.x = max(0, self.x - number)
+        elif final == "G":
+            self.x = min(self.columns, number) - 1
+        elif final == "P":
+            del self.rows[self.y][self.x:self.x + number]
+        elif final == "@":
+            self.rows[self.y][self.x:self.x] = [" "] * number
         elif final == "K":
             del self.rows[self.y][self.x:]
         elif final == "J":
@@ -86,6 +95,10 @@ class Screen:
             self.x = 0
         elif character == "\n":
             self.next_row()
+        elif character == "\b":
+            self.x = max(0, self.x - 1)
+        elif character == "\a":
+            self.bells += 1
         elif ord(character) < 32 or 127 <= ord(character) < 160:
             raise ValueError(f"raw control character {character!r}")
         else:

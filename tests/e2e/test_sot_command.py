@@ -66,7 +66,7 @@ class Arguments(unittest.TestCase):
                              names=f"--{name} '{value}'")
 
     def test_mode_unknown_is_named(self):
-        self.refused("ask", "-m", TINY, "--mode", "routed", "hi", names="--mode 'routed'")
+        self.refused("ask", "-m", TINY, "--mode", "both", "hi", names="--mode 'both'")
 
     def test_mode_with_compare_is_refused(self):
         self.refused("ask", "-m", TINY, "--mode", "sot", "--compare", "hi", names="--compare")
@@ -102,7 +102,9 @@ class Arguments(unittest.TestCase):
     def test_version_is_the_headers(self):
         with open(os.path.join(ROOT, "include", "sot", "sot.h"), encoding="utf-8") as file:
             numbers = re.findall(r"#define SOT_VERSION_M?[A-Z]+ (\d+)", file.read())
-        self.assertEqual(sot("--version").stdout.decode(), f"sot {'.'.join(numbers)}\n")
+        version, editing = sot("--version").stdout.decode().splitlines()
+        self.assertEqual(version, f"sot {'.'.join(numbers)}")
+        self.assertRegex(editing, "^line editing: (libedit|none, .*without libedit)$")
 
 
 class Failures(unittest.TestCase):
