@@ -1,7 +1,8 @@
 /* No expansion changes by what was found in pages: every wording, first and later questions, large
  * and scarce pools, against each point's request computed from its first token on, alone, in a
  * session of its own. The requests are put together here once more, from the templates and the
- * forced skeleton. Equality is bit for bit: in the text, and in the tokens that were drawn. */
+ * forced skeleton. Equality is bit for bit: in the text, in the tokens that were drawn, and in the
+ * logits behind each request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@
 #include "sot/session.h"
 #include "sot/wordings.h"
 
-enum { N_POINTS = 4, N_TOKENS = 10 };
+enum { N_POINTS = 4, N_TOKENS = 10, N_VOCAB = 300 };
 
 typedef struct question {
     const char *text;
@@ -134,9 +135,44 @@ static void assert_alone(const soti_tokens *prompt, const sot_generate_params *p
     close_session(session);
 }
 
+/* The logits behind a prompt, of which the session's pages are taken as far as they go. Returns how
+ * far. */
+static uint32_t compute_logits(sot_session *session, const soti_tokens *prompt, float *logits)
+{
+    soti_run run = {
+        .engine = session->engine, .make_room = soti_session_make_room, .room_user = session};
+    soti_job job = {.stage = SOT_STAGE_EXPAND,
+                    .prompt = prompt->ids,
+                    .n_prompt = (uint32_t)prompt->count,
+                    .max_tokens = 1,
+                    .logits = logits};
+    const soti_sampler_params greedy = {0};
+    assert_int_equal(soti_sampler_init(&job.sampler, &greedy, 0), SOT_OK);
+    assert_int_equal(soti_stopper_begin(&job.stopper, model->tokenizer, NULL, 0), SOT_OK);
+    job.sequence = soti_session_fork_beginning(session, prompt->ids, job.n_prompt, &job.n_parent);
+    uint32_t n_reused = job.n_parent;
+    assert_int_equal(soti_jobs_run(&run, &job, 1), SOT_OK);
+    assert_int_equal(run.stats[SOT_STAGE_EXPAND - 1].prefill_tokens, prompt->count - n_reused);
+    soti_job_free(&job, soti_engine_kv(session->engine));
+    return n_reused;
+}
+
+/* What a session that has answered keeps is what a new one computes. least: tokens of the prompt
+ * that must be there. */
+static void assert_kept_logits(sot_session *session, const soti_tokens *prompt, uint32_t least)
+{
+    float kept[N_VOCAB];
+    float computed[N_VOCAB];
+    sot_session *other = open_session(0, 0);
+    assert_true(compute_logits(session, prompt, kept) >= least);
+    assert_int_equal(compute_logits(other, prompt, computed), 0);
+    assert_memory_equal(kept, computed, sizeof kept);
+    close_session(other);
+}
+
 /* All tokens of the requests are computed or reused. Returns those computed. */
 static uint32_t check_answer(sot_session *session, const question *asked, const char *conversation,
-                             sot_generate_params *params)
+                             sot_generate_params *params, bool is_wide)
 {
     const soti_wording *wording = soti_wording_find(params->wording);
     bool with_first = strstr(wording->skeleton, "[ROLESWITCHING") == NULL;
@@ -156,6 +192,12 @@ static uint32_t check_answer(sot_session *session, const question *asked, const 
         soti_tokens prompt = {0};
         make_prompt(wording, soti_conversation_find(conversation), asked, forced, i, &prompt);
         assert_alone(&prompt, params, i, answer);
+        if (is_wide) { /* chained: all of stage 1 but the last token, which was not fed */
+            bool is_chained = (wording->flags & SOT_PROMPTS_CHAINED) != 0;
+            uint32_t n_stage1 = stats.prefill_tokens[1] + stats.reused_tokens[1];
+            assert_kept_logits(session, &prompt,
+                               is_chained ? n_stage1 + stats.decode_tokens[1] - 1 : 100);
+        }
         n_all += prompt.count;
         soti_tokens_free(&prompt);
     }
@@ -180,13 +222,13 @@ static void expansions_do_not_depend_on_pages(void **state)
         const char *conversation = conversations[i % 3];
         sot_session *wide = open_session(0, 0);
         sot_session *scarce = open_session(2100, 24); /* every question has to make room */
-        uint32_t n_first = check_answer(wide, &questions[0], conversation, &params);
-        uint32_t n_later = check_answer(wide, &questions[1], conversation, &params);
-        uint32_t n_again = check_answer(wide, &questions[0], conversation, &params);
+        uint32_t n_first = check_answer(wide, &questions[0], conversation, &params, true);
+        uint32_t n_later = check_answer(wide, &questions[1], conversation, &params, true);
+        uint32_t n_again = check_answer(wide, &questions[0], conversation, &params, true);
         assert_true(n_later < n_first); /* or nothing was found in pages */
         assert_true(n_again < n_first);
-        check_answer(scarce, &questions[0], conversation, &params);
-        check_answer(scarce, &questions[1], conversation, &params);
+        check_answer(scarce, &questions[0], conversation, &params, false);
+        check_answer(scarce, &questions[1], conversation, &params, false);
         close_session(scarce);
         close_session(wide);
     }

@@ -159,6 +159,38 @@ static void expand_chained_goes_on_in_front_of_the_stop(void **state)
     scripted_session_close(session);
 }
 
+/* In a conversation, and where router, skeleton and normal answer began together, it is the same.
+ */
+static void generate_chained_goes_on_behind_a_history_and_after_a_race(void **state)
+{
+    (void)state;
+    static const char *const history[] = {"Before?", "That."};
+    for (int i = 0; i < 2; i++) {
+        scripted.n_scripts = 0;
+        script_three_points();
+        script_text(SOTI_STREAM_ROUTE, "A", false);
+        script_text(SOTI_STREAM_NORMAL, "a normal answer", true);
+        sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+        params.wording = "chained";
+        params.history = i == 0 ? history : NULL;
+        params.n_history = i == 0 ? 2 : 0;
+        params.mode = i == 0 ? SOT_MODE_SOT : SOT_MODE_ROUTED;
+        params.flags = i == 0 ? 0 : SOT_GENERATE_CONCURRENT;
+        params.router = SOT_ROUTER_PROMPTING;
+        sot_session *session = scripted_session_open(NULL);
+        sot_answer *answer = NULL;
+        assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
+        assert_string_equal(sot_answer_text(answer),
+                            "1. Alpha. first.\n2. Beta. second one.\n3. Gamma. third");
+        sot_stats stats = SOT_STATS_INIT;
+        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        assert_int_equal(stats.prefill_tokens[2], n_chained_round + strlen("1. Alpha.") +
+                                                      strlen("2. Beta.") + strlen("3. Gamma."));
+        sot_answer_free(answer);
+        scripted_session_close(session);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -167,6 +199,7 @@ int main(void)
         TEST(generate_chained_keeps_the_constant_beginning),
         TEST(expand_chained_without_a_conversation_encodes_the_texts),
         TEST(expand_chained_goes_on_in_front_of_the_stop),
+        TEST(generate_chained_goes_on_behind_a_history_and_after_a_race),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
