@@ -85,14 +85,13 @@ class Words:
                              (b"\xe2\x80\x9c", b'"'), (b"\xe2\x80\x9d", b'"')):
             text = text.replace(quote, plain)
         self.hashes, self.masks, self.symbols = [], [], []
-        starts, asking, places, end, previous = [], [], [], 0, b""
+        starts, asking, end, previous = [], [], 0, b""
         for match in TOKEN.finditer(text):
             if len(self.hashes) == MAX_TOKENS:
                 break
             token, gap = match.group(), text[end:match.start()]
             if not starts or b"\n" in gap or (gap and previous in (b".", b"?", b"!")):
                 starts.append(len(self.hashes))
-                places.append(match.start())
                 asking.append(False)
             asking[-1] |= token == b"?"
             digit = token[:1].isdigit()
@@ -116,13 +115,14 @@ class Words:
             key = questions[-1]
         else:
             for i, start in enumerate(starts):
-                if any(mask & lexicon.requests for mask in self.masks[start:min(start + 2, ends[i])]):
+                first_two = self.masks[start:min(start + 2, ends[i])]
+                if any(mask & lexicon.requests for mask in first_two):
                     key = i
                     break
         self.key_is_first = key == 0
-        self.key = slice(starts[key], min(ends[key], starts[key] + MAX_KEY)) if starts else slice(0, 0)
-        places.append(end)
-        self.key_text = text[places[key]:places[key + 1]] if starts else b""
+        self.key = slice(0, 0)
+        if starts:
+            self.key = slice(starts[key], min(ends[key], starts[key] + MAX_KEY))
         self.ends_asking = bool(self.hashes) and self.hashes[-1] == text_hash(b"?")
 
 

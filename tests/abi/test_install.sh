@@ -37,4 +37,14 @@ for program in sot sot-bench sot-eval; do
     env -u LD_LIBRARY_PATH "$work/usr/bin/$program" --version >/dev/null ||
         { echo "install: $program does not run" >&2; exit 1; }
 done
+# The installed library finds the installed router by itself, from wherever both lie.
+python3 - "$libdir/libsot.so" <<'EOF'
+import ctypes
+import sys
+library, router = ctypes.CDLL(sys.argv[1]), ctypes.c_void_p()
+library.sot_error_message.restype = ctypes.c_char_p
+if library.sot_router_load(None, ctypes.byref(router)) != 0:
+    sys.exit("install: " + library.sot_error_message().decode())
+library.sot_router_free(router)
+EOF
 echo "install: shared and static programs run and agree"
