@@ -435,7 +435,9 @@ SOT_API sot_status sot_skeleton(sot_session *session, const char *question,
 /* Stage 2: expands all points as one batch (paper §2.1); the points may come from sot_skeleton or
  * sot_points_parse. The common beginning of the requests is computed once. Points beyond
  * max_batch, or beyond what the page pool holds, join as others finish. The tokens of a point do
- * not depend on what it is batched with. max_points does not apply.
+ * not depend on what it is batched with. max_points does not apply. Under a chained wording points
+ * of sot_skeleton go on from the tokens generated there, whose pages the session keeps until the
+ * next skeleton; other points from their text.
  * Returns as sot_generate does. The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_expand_batch(sot_session *session, const char *question,
                                     const sot_points *points, const sot_generate_params *params,

@@ -74,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .point = next_field(&data, &size),
                                  .point_outline = next_field(&data, &size)};
     if (soti_prompt_check(SOTI_PROMPT_POINT, text) == SOT_OK ||
+        soti_prompt_check(SOTI_PROMPT_CHAINED_POINT, text) == SOT_OK ||
         soti_prompt_check(SOTI_PROMPT_SKELETON, text) == SOT_OK) {
         check_fill(text, &values);
     }
