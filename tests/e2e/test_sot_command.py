@@ -93,9 +93,11 @@ class Arguments(unittest.TestCase):
     def test_help_names_every_option_of_the_manual(self):
         with open(os.path.join(ROOT, "docs", "sot.md"), encoding="utf-8") as file:
             manual = set(re.findall(r"^\| .*?`(--[a-z-]+)", file.read(), re.MULTILINE))
-        done = sot("ask", "--help")
-        self.assertEqual((done.returncode, done.stderr), (0, b""))
-        helped = set(re.findall(r"^ .{5}(--[a-z-]+)", done.stdout.decode(), re.MULTILINE))
+        helped = set()
+        for command in ("ask", "chat"):
+            done = sot(command, "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            helped |= set(re.findall(r"^ .{5}(--[a-z-]+)", done.stdout.decode(), re.MULTILINE))
         self.assertEqual(manual, helped)
         self.assertGreater(len(helped), 20)
 
