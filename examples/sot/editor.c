@@ -119,9 +119,10 @@ static void set_up(struct editor *editor)
     el_set(el, EL_EDITOR, "emacs");
     el_set(el, EL_SIGNAL, 1); /* the terminal is put right before a signal does its work */
     el_set(el, EL_HIST, history, editor->history);
-    el_set(el, EL_ADDFN, "sot-forget", "Forget the line", on_ctrl_c);
-    el_set(el, EL_ADDFN, "sot-stop", "Stop the program", on_ctrl_z);
-    el_set(el, EL_ADDFN, "sot-complete", "Complete a command", on_tab);
+    /* Wide, because libedit never frees the copies it makes of narrow names. */
+    el_wset(el, EL_ADDFN, L"sot-forget", L"Forget the line", on_ctrl_c);
+    el_wset(el, EL_ADDFN, L"sot-stop", L"Stop the program", on_ctrl_z);
+    el_wset(el, EL_ADDFN, L"sot-complete", L"Complete a command", on_tab);
     el_source(el, NULL);
     el_set(el, EL_SETTY, "-d", "-isig", NULL); /* Ctrl-C is a key while a line is edited */
     el_set(el, EL_BIND, "^C", "sot-forget", NULL);
