@@ -4,6 +4,7 @@
  * what is new: the literal prompt without what the pages of the round before hold of it. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +20,8 @@ enum { ROUNDS = 5 };
 
 static const char point_prompt[] =
     "On {request} {outline} write {point}[ROLESWITCHING assistant:]{point}. {point_outline}";
+static const char chained_prompt[] =
+    "Write {point}: {point_outline}[ROLESWITCHING assistant:]{point}.";
 static const char skeleton_prompt[] = "List {request}[ROLESWITCHING assistant:]1. Ab\n2. Cd\n3.";
 
 static sot_session *open_session(sot_model *model, const sot_session_params *params)
@@ -116,7 +119,6 @@ static void rounds_with_kept_pages_equal_rounds_without(void **state)
     uint32_t n_dropped = 0;
     sot_prompts prompts = SOT_PROMPTS_INIT;
     prompts.skeleton = skeleton_prompt;
-    prompts.point = point_prompt;
     for (uint64_t trial = 0; trial < 12; trial++) {
         random_source source = {trial};
         sot_model *model = NULL;
@@ -128,6 +130,9 @@ static void rounds_with_kept_pages_equal_rounds_without(void **state)
         session_params.chunk_rows = random_between(&source, session_params.max_batch, 70);
         session_params.kv_tokens = random_between(&source, 500, 2000);
         sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
+        bool is_chained = random_next(&source) % 2 == 1;
+        prompts.flags = is_chained ? SOT_PROMPTS_CHAINED : 0;
+        prompts.point = is_chained ? chained_prompt : point_prompt;
         params.prompts = &prompts;
         params.conversation = templates[random_next(&source) % 4];
         params.temperature = random_next(&source) % 2 ? 0.8f : 0.0f;
