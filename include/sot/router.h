@@ -31,18 +31,18 @@ struct sot_decision {
 SOT_API void sot_decision_init(sot_decision *decision);
 
 /* Decides whether a question suits SoT; params->router says who is asked. The prompting router lets
- * the model choose among A, B and C (paper App. C.1), greedily, behind history and system message: A
- * is SoT, B and C are normal. Where one of the letters is the likeliest token, that is one pass
+ * the model choose among A, B and C (paper App. C.1), greedily, behind history and system message:
+ * A is SoT, B and C are normal. Where one of the letters is the likeliest token, that is one pass
  * behind the prompt; otherwise the model writes up to 8 tokens, of which the first word decides.
  * mode, limits, stops and sampling do not apply; events are those of stage ROUTE.
  * Fills the first struct_size bytes of *decision; undecided where no decision fell.
  * Returns as sot_generate does; CONTEXT_FULL where the question to the model has no room.
- * Since 0.2. */
+ * Since 0.1. */
 SOT_API sot_status sot_route(sot_session *session, const char *question,
                              const sot_generate_params *params, sot_decision *decision);
 
 /* The decision behind an answer in routed mode; of any other answer router is SOT_ROUTER_DEFAULT.
- * Fills the first struct_size bytes of *decision. Returns ARGUMENT. Since 0.2. */
+ * Fills the first struct_size bytes of *decision. Returns ARGUMENT. Since 0.1. */
 SOT_API sot_status sot_answer_get_decision(const sot_answer *answer, sot_decision *decision);
 
 /* A trained router: a classifier read from a file of at most 512 KiB. Immutable, for all threads.

@@ -216,7 +216,7 @@ typedef struct sot_router sot_router;     /* router.h */
 typedef struct sot_event {
     uint32_t struct_size;
     uint32_t type;         /* SOT_EVENT_* */
-    uint32_t stage;        /* SOT_STAGE_* */
+    uint32_t stage;        /* SOT_STAGE_*; 0 for SOT_EVENT_DROPPED */
     uint32_t i_point;      /* 0-based, in skeleton order */
     const char *text;      /* UTF-8, never part of a character; valid during the call only */
     size_t text_size;      /* bytes; text is also NUL-terminated */
@@ -261,13 +261,14 @@ enum { SOT_PROMPTS_CHAINED = 1 }; /* point continues stage 1's conversation, see
  * is the partial answer that the model continues. NULL: the paper's two-shot wording.
  * SOT_PROMPTS_CHAINED: point is the user's next turn behind stage 1's question and skeleton, which
  * are not computed again; it must have {point} and {point_outline}, and {request} and {outline}
- * have no meaning in it. */
+ * have no meaning in it. A session that no longer has their pages computes them as a prompt, on a
+ * CUDA device not to the same last bit: there expansions may differ then. */
 typedef struct sot_prompts {
     uint32_t struct_size;
     uint32_t flags;     /* SOT_PROMPTS_* */
     const char *skeleton;
     const char *point;
-    const char *router; /* must have {request} and none of the others; NULL: the paper's (App. C.1) */
+    const char *router; /* must have {request} alone; NULL: the paper's (App. C.1) */
 } sot_prompts;
 #define SOT_PROMPTS_INIT SOT_STRUCT_INIT(sot_prompts)
 SOT_API void sot_prompts_init(sot_prompts *prompts);
@@ -354,8 +355,8 @@ SOT_API void sot_generate_params_init(sot_generate_params *params);
 /* Answers a question, in params->mode (paper §2). A skeleton without points is no failure: the
  * answer then is the skeleton response and sot_answer_point_count() is 0; so it is for a skeleton
  * that was cancelled or ran out of context, whose points are parsed but not expanded. Routed mode
- * answers normally where the router is undecided, or its question to the model has no room; cancelled
- * before the decision, the answer is empty.
+ * answers normally where the router is undecided, or its question to the model has no room;
+ * cancelled before the decision, the answer is empty.
  * Returns ARGUMENT, MEMORY, UNSUPPORTED (no tokenizer), BUSY, DEVICE; and with a partial answer in
  * *out: CANCELLED, CONTEXT_FULL.
  * The caller owns *out. Since 0.1. */
