@@ -237,6 +237,10 @@ sot_status soti_generate_params_read(const sot_model *model, const sot_generate_
 {
     sot_generate_params *full = &out->params;
     RETURN_IF_ERROR(soti_params_read("generate parameters", params, sizeof *full, full));
+    if (full->reserved != 0) {
+        return soti_fail(SOT_ERR_UNSUPPORTED, "generate parameters: reserved is %u, 0 is expected",
+                         full->reserved);
+    }
     if (full->mode > SOT_MODE_ROUTED) {
         return soti_fail(SOT_ERR_ARGUMENT,
                          "generate parameters: mode is %u, which is no SOT_MODE_*", full->mode);

@@ -252,6 +252,7 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
         {PARAMS(.flags = 6), SOT_ERR_UNSUPPORTED, "generate parameters: flags 0x6, only 0x3"},
         {PARAMS(.n_point_limits = 3), SOT_ERR_ARGUMENT, "point_limits: is NULL, its count is 3"},
         {PARAMS(.mode = 4), SOT_ERR_ARGUMENT, "mode is 4"},
+        {PARAMS(.reserved = 1), SOT_ERR_UNSUPPORTED, "reserved is 1"},
         {PARAMS(.temperature = -1.0f), SOT_ERR_ARGUMENT, "temperature"},
         {PARAMS(.temperature = NAN), SOT_ERR_ARGUMENT, "temperature"},
         {PARAMS(.temperature = INFINITY), SOT_ERR_ARGUMENT, "temperature"},
