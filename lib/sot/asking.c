@@ -73,6 +73,11 @@ void soti_asking_end(soti_asking *asking)
 
 void soti_asking_enter_stage(soti_asking *asking, uint32_t stage)
 {
+    uint32_t bit = UINT32_C(1) << stage;
+    if ((asking->entered & bit) != 0) {
+        return;
+    }
+    asking->entered |= bit & ~asking->run.muted;
     soti_run_emit(&asking->run, &(sot_event){.type = SOT_EVENT_STAGE, .stage = stage});
 }
 

@@ -21,7 +21,8 @@ typedef struct soti_asking {
                                   and none of the next where stops are ignored */
     const char **stop_strings; /* (n_stop_strings) the caller's and the conversation's, borrowed */
     size_t n_stop_strings;
-    soti_run run; /* with the counters of all stages */
+    soti_run run;     /* with the counters of all stages */
+    uint32_t entered; /* bit SOT_STAGE_*: the host knows that this stage began */
     uint64_t began_ns;
 } soti_asking;
 
@@ -31,7 +32,7 @@ sot_status soti_asking_begin(soti_asking *asking, sot_session *session, const ch
                              const sot_generate_params *params);
 void soti_asking_end(soti_asking *asking);
 
-/* Tells the host that a stage begins. */
+/* Tells the host that a stage begins; once a call, however often it is begun. */
 void soti_asking_enter_stage(soti_asking *asking, uint32_t stage);
 
 /* Appends the prompt of a request to tokens: history, system message, user's turn, partial answer.

@@ -1,7 +1,7 @@
 /* The two stages and their aggregation (§2.1), normal generation beside them, and the router that
- * chooses between both (§4). Arguments were
- * checked and parameters completed by lib/api/: custom_conversation and prompts are set, no limit
- * is zero. CANCELLED and CONTEXT_FULL come with a partial *out, every other failure with NULL. */
+ * chooses between both (§4). Arguments were checked and parameters completed by lib/api/:
+ * custom_conversation and prompts are set, no limit is zero. CANCELLED and CONTEXT_FULL come with a
+ * partial *out, every other failure with NULL. */
 #ifndef SOTI_SOT_PIPELINE_H
 #define SOTI_SOT_PIPELINE_H
 
@@ -16,7 +16,7 @@ sot_status soti_pipeline_expand(sot_session *session, const char *question,
                                 sot_answer **out);
 sot_status soti_pipeline_generate(sot_session *session, const char *question,
                                   const sot_generate_params *params, sot_answer **out);
-/* *decision is zeroed by the caller and stays so where nothing was decided. */
+/* Where nothing was decided *decision is undecided, and says which router was asked. */
 sot_status soti_pipeline_route(sot_session *session, const char *question,
                                const sot_generate_params *params, sot_decision *decision);
 sot_status soti_pipeline_logits(sot_session *session, const int32_t *tokens, size_t count,

@@ -4,8 +4,8 @@
  *
  *   RACE-1  until the decision the host hears nothing of either text, then the winner's from its
  *           beginning, and of the loser nothing ever
- *   RACE-2  the answer is that of router and winner one after the other, token for token; also
- * where there is no room for all three at once RACE-3  that the loser has no room is no failure */
+ *   RACE-2  the answer is that of router and winner one after the other, token for token
+ *   RACE-3  that there is no room for all three at once, or none for the loser, is no failure */
 #ifndef SOTI_SOT_RACING_H
 #define SOTI_SOT_RACING_H
 

@@ -282,6 +282,24 @@ static void loser_without_room_does_not_fail_the_answer(void **state)
     scripted_session_close(session);
 }
 
+/* One page holds the router's question and two tokens behind it: the race is given up, and it is
+ * asked again by itself. */
+static void router_that_is_asked_again_is_told_once(void **state)
+{
+    (void)state;
+    sot_session_params session_params = SOT_SESSION_PARAMS_INIT;
+    session_params.kv_tokens = SOTI_PAGE_TOKENS;
+    sot_session *session = scripted_session_open(&session_params);
+    sot_answer *answer = NULL;
+    script_anew("\n\n(A");
+    assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
+    assert_string_equal(sot_answer_text(answer), "Just so.");
+    assert_int_equal(events.stages, 41);
+    assert_int_equal(events.n_of_type[SOT_EVENT_DECISION], 1);
+    sot_answer_free(answer);
+    scripted_session_close(session);
+}
+
 /* RACE-2 with every size of the pool, from one that holds no prompt to one that holds all. */
 static void page_pool_of_any_size_gives_the_same_answers(void **state)
 {
@@ -386,6 +404,7 @@ int main(void)
         TEST(candidates_that_finish_before_the_decision_are_kept),
         TEST(batch_too_small_for_all_gives_the_same_answers),
         TEST(loser_without_room_does_not_fail_the_answer),
+        TEST(router_that_is_asked_again_is_told_once),
         TEST(page_pool_of_any_size_gives_the_same_answers),
         TEST(stopped_anywhere_keeps_what_was_decided),
         TEST(device_that_fails_anywhere_fails_the_call),
