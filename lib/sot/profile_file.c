@@ -322,7 +322,7 @@ static sot_status read_table(const char *file, const json_t *root, const char *t
     return status;
 }
 
-/* What every estimate begins with. The numbers of rows and sequences of a table are divided by. */
+/* What every estimate begins with. */
 static sot_status check_tables(const char *file, const sot_profile *profile)
 {
     static const uint32_t needed[] = {SOTI_TABLE_PREFILL, SOTI_TABLE_DECODE, SOTI_TABLE_ROWS};
@@ -364,6 +364,11 @@ static sot_status read_info(const char *file, const json_t *root, sot_profile_in
                                     INT32_MAX, &number));
         uint32_t value = (uint32_t)number;
         memcpy((char *)info + row->offset, &value, sizeof value);
+    }
+    /* No session has such; a pass is estimated to have a row for each sequence. */
+    if (info->max_batch > info->chunk_rows) {
+        return soti_fail(SOT_ERR_FORMAT, "%s: session.max_batch is %u, more than chunk_rows, %u",
+                         file, info->max_batch, info->chunk_rows);
     }
     return read_number(file, "model.weight_bytes", json_object_get(model, "weight_bytes"), 1,
                        INT64_MAX, &info->weight_bytes);

@@ -123,6 +123,7 @@ static void profile_damaged_is_refused_with_file_and_member(void **state)
         {"\"model\": {", "\"modell\": {", "model is missing", SOT_ERR_FORMAT},
         {"\"chunk_rows\": 32", "\"chunk_rows\": 0", "session.chunk_rows", SOT_ERR_FORMAT},
         {"\"max_batch\": 4", "\"max_batch\": -4", "session.max_batch", SOT_ERR_FORMAT},
+        {"\"max_batch\": 4", "\"max_batch\": 33", "session.max_batch is 33", SOT_ERR_FORMAT},
         {"\"n_vocab\": 100", "\"n_vocab\": 1e2", "model.n_vocab", SOT_ERR_FORMAT},
         {"\"n_vocab\": 100", "\"n_vocab\": 3000000000", "model.n_vocab", SOT_ERR_FORMAT},
         {"\"weight_bytes\": 64000", "\"weight_bytes\": 0", "model.weight_bytes", SOT_ERR_FORMAT},
