@@ -104,14 +104,13 @@ static void route_other_text_decides_by_its_first_word(void **state)
     static const struct {
         const char *text;
         uint32_t letter, label, n_tokens;
-        int score_is; /* -1: the logits' */
     } cases[] = {
-        {"\n (B)", 'B', SOT_LABEL_NORMAL, 4, -1}, /* a letter at its token */
-        {" \"A\"", 'A', SOT_LABEL_SOT, 3, -1},
-        {"The answer is A", 0, SOT_LABEL_UNDECIDED, 8, -1}, /* too late */
-        {"I say A", 0, SOT_LABEL_UNDECIDED, 7, -1},         /* not the first word */
-        {"1. 2. 3. 4.", 0, SOT_LABEL_UNDECIDED, 8, -1},
-        {"", 0, SOT_LABEL_UNDECIDED, 1, -1}, /* at once the end */
+        {"\n (B)", 'B', SOT_LABEL_NORMAL, 4}, /* a letter at its token */
+        {" \"A\"", 'A', SOT_LABEL_SOT, 3},
+        {"The answer is A", 0, SOT_LABEL_UNDECIDED, 8}, /* too late */
+        {"I say A", 0, SOT_LABEL_UNDECIDED, 7},         /* not the first word */
+        {"1. 2. 3. 4.", 0, SOT_LABEL_UNDECIDED, 8},
+        {"", 0, SOT_LABEL_UNDECIDED, 1}, /* at once the end */
     };
     sot_session *session = scripted_session_open(NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -123,6 +122,35 @@ static void route_other_text_decides_by_its_first_word(void **state)
         assert_int_equal(decision.label, cases[i].label);
         assert_int_equal(decision.n_tokens, cases[i].n_tokens);
         assert_true(fabs((double)decision.score - 1.0 / 3) < 1e-6);
+    }
+    scripted_session_close(session);
+}
+
+/* Under a vocabulary with the pieces "(A" and "(B" the logits tell nothing of the letter. */
+static void route_letter_within_a_token_is_read_from_the_text(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"(A", "(B"};
+    soti_vocabulary vocabulary = {0};
+    assert_int_equal(soti_vocabulary_make_bytes(SCRIPT_VOCAB - 2, &vocabulary), SOT_OK);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(soti_vocabulary_append(&vocabulary, pieces[i], strlen(pieces[i]), 0.0f,
+                                                SOTI_PIECE_NORMAL),
+                         SOT_OK);
+    }
+    soti_tokenizer_free(scripted_model.tokenizer);
+    assert_int_equal(soti_tokenizer_create(&vocabulary, &scripted_model.tokenizer), SOT_OK);
+    sot_session *session = scripted_session_open(NULL);
+    for (int32_t i = 0; i < 2; i++) {
+        script_anew();
+        script_route("?).", 1.0f, 2.0f, 3.0f);
+        scripted.first_id = SCRIPT_VOCAB - 2 + i; /* in place of the question mark */
+        sot_decision decision = SOT_DECISION_INIT;
+        assert_int_equal(sot_route(session, "What?", &params, &decision), SOT_OK);
+        assert_int_equal(decision.letter, i == 0 ? 'A' : 'B');
+        assert_int_equal(decision.label, i == 0 ? SOT_LABEL_SOT : SOT_LABEL_NORMAL);
+        assert_true(decision.score == (i == 0 ? 1.0f : 0.0f));
+        assert_int_equal(decision.n_tokens, 4);
     }
     scripted_session_close(session);
 }
@@ -429,6 +457,7 @@ int main(void)
         TEST(prompt_equals_the_published_one),
         TEST(route_letter_decides_in_one_pass_behind_the_prompt),
         TEST(route_other_text_decides_by_its_first_word),
+        TEST(route_letter_within_a_token_is_read_from_the_text),
         TEST(route_is_not_stopped_by_the_caller_s_stops),
         TEST(route_asks_in_the_conversation),
         TEST(generate_routed_writes_what_was_decided),
