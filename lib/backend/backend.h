@@ -23,7 +23,7 @@
 #include "base/shape.h"
 #include "sot/status.h"
 
-#define SOTI_BACKEND_VERSION 2u
+#define SOTI_BACKEND_VERSION 3u
 
 enum {
     SOTI_PAGE_TOKENS = 16 /* positions p with the same p / 16 lie in one page */
