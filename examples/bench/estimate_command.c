@@ -11,14 +11,15 @@
 #include "../sot/text.h"
 #include "bench_options.h"
 #include "commands.h"
+#include "estimate_check.h"
 #include "findings_json.h"
 #include "lengths.h"
 #include "option_table.h"
 
 struct estimate_options {
     const char *profile_path, *lengths_list, *lengths_path, *replay_model, *replay_category;
-    const char *prompts_list, *found_list, *json_path;
-    uint32_t point_tokens, max_points;
+    const char *prompts_list, *found_list, *json_path, *check_model;
+    uint32_t point_tokens, max_points, rounds;
     int fig11, break_even, help;
 };
 
@@ -48,6 +49,9 @@ static const struct option_row rows[] = {
      "that for points of M tokens (default: 16, 32, ..., 512)"},
     {"max-points", 0, OPTION_COUNT, AT(max_points), 1, 256, "N",
      "the most points that it looks at (default 16)"},
+    {"check", 0, OPTION_TEXT, AT(check_model), 0, 0, "MODEL",
+     "replay the lengths on this model, too, and compare"},
+    {"rounds", 0, OPTION_COUNT, AT(rounds), 1, 1000, "N", "replays for --check (default 3)"},
     {"json", 0, OPTION_TEXT, AT(json_path), 0, 0, "FILE", "write it all to FILE too"},
     {"help", 'h', OPTION_FLAG, AT(help), 0, 0, NULL, "print this help"},
 };
@@ -59,7 +63,7 @@ static void print_help(void)
            "Estimates from a profile how long a normal answer takes and how long Skeleton-of-\n"
            "Thought takes for the same, for texts of given lengths.\n\n");
     option_table_print(&table);
-    printf("\nExit codes: 0 estimated, 1 failed, 2 wrong usage.\n");
+    printf("\nExit codes: 0 estimated, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.\n");
 }
 
 struct estimating {
@@ -67,7 +71,7 @@ struct estimating {
     uint32_t prompts[4], found[2];
     sot_profile *profile;
     json_t *estimates, *break_evens; /* arrays */
-    int is_extrapolated;
+    uint32_t extrapolated;           /* SOT_EXTRAPOLATED_* of all that was asked for */
 };
 
 /* ---- Lengths -----------------------------------------------------------------------------------
@@ -113,25 +117,13 @@ static sot_status estimate_one(struct estimating *estimating, struct lengths *le
                                sot_estimate *estimate)
 {
     uint32_t tails[POINTS_MOST];
-    sot_lengths given = SOT_LENGTHS_INIT;
     if (estimating->options.prompts_list) {
         lengths->n_question = estimating->prompts[0];
         lengths->n_stage1 = estimating->prompts[1];
         lengths->n_common = estimating->prompts[2];
         lengths->n_tail = estimating->prompts[3];
     }
-    for (size_t i = 0; i < POINTS_MOST; i++)
-        tails[i] = lengths->n_tail;
-    given.normal_prompt = lengths->n_question;
-    given.normal_tokens = lengths->n_normal;
-    given.skeleton_prompt = lengths->n_stage1;
-    given.skeleton_found = estimating->found[0];
-    given.skeleton_tokens = lengths->n_skeleton;
-    given.common_prompt = lengths->n_common;
-    given.common_found = estimating->found[1];
-    given.point_prompt_tails = tails;
-    given.point_tokens = lengths->points;
-    given.n_points = lengths->n_points;
+    sot_lengths given = lengths_to_estimate(lengths, estimating->found, tails);
     return sot_profile_estimate(estimating->profile, &given, estimate);
 }
 
@@ -163,7 +155,10 @@ static void keep_estimate(struct estimating *estimating, const struct lengths *l
     json_object_set_new(object, "points", points);
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         json_object_set_new(object, members[i].name, json_real(members[i].value));
-    json_object_set_new(object, "is_extrapolated", json_boolean(estimate->is_extrapolated));
+    json_object_set_new(object, "extrapolated",
+                        json_boolean(estimate->extrapolated & SOT_EXTRAPOLATED_LIBSOT));
+    json_object_set_new(object, "paper_extrapolated",
+                        json_boolean(estimate->extrapolated & SOT_EXTRAPOLATED_PAPER));
     json_array_append_new(estimating->estimates, object);
 }
 
@@ -192,6 +187,21 @@ static void print_estimate(const struct lengths *lengths, const sot_estimate *es
            estimate->paper_expand_flops / 1e9);
 }
 
+/* Adds what replaying came to to the estimate that was kept last. */
+static int check_lengths(struct estimating *estimating, const struct lengths *lengths)
+{
+    const struct estimate_options *options = &estimating->options;
+    struct estimate_check check = {0};
+    int code = estimate_check(&check, estimating->profile, options->check_model, lengths,
+                              options->rounds ? options->rounds : 3);
+    estimate_check_print(&check);
+    size_t last = json_array_size(estimating->estimates) - 1;
+    json_object_set_new(json_array_get(estimating->estimates, last), "check",
+                        estimate_check_json(&check));
+    estimate_check_free(&check);
+    return code;
+}
+
 static int estimate_lengths(struct estimating *estimating)
 {
     struct lengths lengths;
@@ -203,8 +213,8 @@ static int estimate_lengths(struct estimating *estimating)
         return exit_code_of(status);
     keep_estimate(estimating, &lengths, &estimate);
     print_estimate(&lengths, &estimate);
-    estimating->is_extrapolated |= (int)estimate.is_extrapolated;
-    return -1;
+    estimating->extrapolated |= estimate.extrapolated;
+    return estimating->options.check_model ? check_lengths(estimating, &lengths) : -1;
 }
 
 static int estimate_fig11(struct estimating *estimating)
@@ -224,7 +234,7 @@ static int estimate_fig11(struct estimating *estimating)
                lengths.n_points, estimate.normal_ns / 1e9, estimate.skeleton_ns / 1e9,
                estimate.expand_ns / 1e9, estimate.speedup, estimate.paper_speedup,
                lengths_bound(&lengths));
-        estimating->is_extrapolated |= (int)estimate.is_extrapolated;
+        estimating->extrapolated |= estimate.extrapolated;
     }
     return -1;
 }
@@ -262,7 +272,7 @@ static int find_break_even(struct estimating *estimating, uint32_t point_tokens)
     else
         printf("%8u tokens: not with up to %u points (%.2f), at most %.2f with %u\n", point_tokens,
                params.max_points, found.speedup, found.max_speedup, found.best_points);
-    estimating->is_extrapolated |= (int)found.is_extrapolated;
+    estimating->extrapolated |= found.extrapolated;
     return -1;
 }
 
@@ -294,6 +304,11 @@ static int check(struct estimating *estimating)
     if (n_sources > 1) {
         complain("--lengths, --lengths-file, --fig11, and --replay-model with --replay-category "
                  "exclude each other");
+        return EXIT_USAGE;
+    }
+    if (options->check_model && (options->fig11 || options->prompts_list || options->found_list)) {
+        complain("--check replays prompts as they are, of one question: without --fig11, --prompts "
+                 "and --found");
         return EXIT_USAGE;
     }
     options->break_even |= options->point_tokens || options->max_points;
@@ -336,7 +351,7 @@ static int estimate(struct estimating *estimating)
            machine.bytes ? machine.bytes : "", info.n_threads, info.n_layer, info.d_model);
     text_free(&machine);
     int is_asked = options->lengths_list || options->lengths_path || options->replay_model ||
-                   options->replay_category || !options->break_even;
+                   options->replay_category || options->check_model || !options->break_even;
     int code = -1;
     if (options->fig11)
         code = estimate_fig11(estimating);
@@ -344,9 +359,9 @@ static int estimate(struct estimating *estimating)
         code = estimate_lengths(estimating);
     if (code < 0 && options->break_even)
         code = find_break_evens(estimating);
-    if (code < 0 && estimating->is_extrapolated)
-        printf("\nsome lengths or batches lie beyond the profile's, which goes on in a straight "
-               "line there\n");
+    if (code < 0 && estimating->extrapolated)
+        printf("\n%s estimates go beyond the profile's cells, in a straight line\n",
+               estimating->extrapolated & SOT_EXTRAPOLATED_LIBSOT ? "some" : "the paper's");
     return code < 0 ? store(estimating, &info) : code;
 }
 

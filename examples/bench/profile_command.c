@@ -51,7 +51,7 @@ static const struct option_row rows[] = {
     {"prefill-repeats", 0, OPTION_COUNT, AT(prefill_repeats), 3, 1000, "N",
      "runs of each prompt, the first two uncounted (default 7)"},
     {"cell-ms", 0, OPTION_COUNT, AT(cell_ms), 1, 1 << 30, "N",
-     "repeat no cell that has taken so long (default 2000; with\n"
+     "repeat no cell that has taken so long (default 1000; with\n"
      "--full no limit)"},
     {"threads", 0, OPTION_COUNT, AT(n_threads), 1, 256, "N",
      "worker threads (default: one per CPU)"},
@@ -230,7 +230,7 @@ static void print_table(const char *what, const sot_profile *profile, uint32_t m
 static void print_profile(const struct profiling *profiling)
 {
     static const uint32_t prompts[] = {1, 11, 61, 121, 251, 691};
-    static const uint32_t contexts[] = {1, 128, 512, 1024};
+    static const uint32_t contexts[] = {1, 256, 1024};
     sot_profile_info info = SOT_PROFILE_INFO_INIT;
     sot_profile_get_info(profiling->profile, &info);
     printf("machine    %s, %s%s%s, %u threads\n", info.machine, info.device,

@@ -12,7 +12,11 @@
 #include "progress.h"
 #include "stand_in.h"
 
-enum { PAGE_TOKENS = 16, SLACK_TOKENS = 64 };
+enum { PAGE_TOKENS = 16, SLACK_TOKENS = 64, PHASE_TOKENS = 1024 };
+
+/* A new session's threads begin on the CPU that made them, and the system moves them apart when it
+ * next looks, which can take longer than a small model's skeleton. */
+#define SETTLING_NS 30000000
 
 /* Two questions and two skeletons of 3 to 5 words a point, for the paper's own templates. */
 static const char *const plain_questions[2] = {"How can I improve my time management skills?",
@@ -92,6 +96,8 @@ static void fit_session(struct run *run)
     uint32_t n_kept = whole_pages(lengths->n_stage1) + whole_pages(n_skeleton);
     n_sot = n_sot > n_kept ? n_sot : n_kept;
     run->session_params.kv_tokens = (n_sot > n_normal ? n_sot : n_normal) + SLACK_TOKENS;
+    if (run->replay->at_phase)
+        run->session_params.kv_tokens += PHASE_TOKENS + PAGE_TOKENS * lengths->n_points;
 }
 
 /* ---- Asking ------------------------------------------------------------------------------------
@@ -249,6 +255,19 @@ static int ask_expansions(struct run *run, sot_session *session, unsigned i_ques
 /* ---- Runs --------------------------------------------------------------------------------------
  */
 
+/* Steps until the session's threads have settled. */
+static sot_status settle(sot_session *session)
+{
+    sot_measure_params measure = SOT_MEASURE_PARAMS_INIT;
+    uint64_t unused;
+    uint64_t begin = time_ns();
+    sot_status status = SOT_OK;
+    measure.n_repeats = 1;
+    while (status == SOT_OK && time_ns() - begin < SETTLING_NS)
+        status = sot_session_measure(session, &measure, &unused);
+    return status;
+}
+
 /* Asks in a new session and notes the most memory that the process had meanwhile. */
 static int in_session(struct run *run, unsigned is_sot,
                       int (*ask)(struct run *run, sot_session *session))
@@ -262,7 +281,12 @@ static int in_session(struct run *run, unsigned is_sot,
     sot_session_get_info(session, &info);
     run->replay->n_chunk = info.chunk_rows;
     interrupt_session(session);
-    int code = interrupt_seen() ? EXIT_INTERRUPTED : ask(run, session);
+    int code = -1;
+    status = settle(session);
+    if (status != SOT_OK)
+        code = failed(status);
+    if (code < 0)
+        code = interrupt_seen() ? EXIT_INTERRUPTED : ask(run, session);
     interrupt_session(NULL);
     if (code < 0 && run->device) /* a session takes nothing more once it is there */
         run->replay->peak_bytes[is_sot] = cuda_device_used_bytes(run->device);
@@ -272,16 +296,35 @@ static int in_session(struct run *run, unsigned is_sot,
     return code;
 }
 
+static int tell_phase(struct run *run, sot_session *session, unsigned phase)
+{
+    struct replay *replay = run->replay;
+    return replay->at_phase ? replay->at_phase(replay->phase_user, session, phase) : -1;
+}
+
+static int ask_normally(struct run *run, sot_session *session)
+{
+    int code = tell_phase(run, session, PHASE_NORMAL);
+    if (code < 0)
+        code = ask_normal(run, session);
+    return code < 0 ? tell_phase(run, session, AFTER_NORMAL) : code;
+}
+
 static int ask_sot(struct run *run, sot_session *session)
 {
-    int code = ask_skeleton(run, session, 0, PHASE_SKELETON);
-    if (code < 0)
-        code = ask_expansions(run, session, 0, PHASE_EXPAND);
-    if (code < 0)
-        code = ask_skeleton(run, session, 1, PHASE_LATER_SKELETON);
-    if (code < 0)
-        code = ask_expansions(run, session, 1, PHASE_LATER_EXPAND);
-    return code;
+    int code = -1;
+    for (unsigned i = 0; i < 2 && code < 0; i++) {
+        unsigned skeleton = i ? PHASE_LATER_SKELETON : PHASE_SKELETON;
+        unsigned expand = i ? PHASE_LATER_EXPAND : PHASE_EXPAND;
+        code = tell_phase(run, session, skeleton);
+        if (code < 0)
+            code = ask_skeleton(run, session, i, skeleton);
+        if (code < 0)
+            code = tell_phase(run, session, expand);
+        if (code < 0)
+            code = ask_expansions(run, session, i, expand);
+    }
+    return code < 0 ? tell_phase(run, session, AFTER_SOT) : code;
 }
 
 /* A token of each kind of pass: weights are mapped, threads have run. */
@@ -305,6 +348,8 @@ static sot_status warm_up(sot_model *model, const sot_session_params *params)
 /* The probes' memory is given back at once: it is no part of what a run needs. */
 static void probe(struct limits *limits)
 {
+    if (!limits)
+        return;
     limits_probe(limits, LIMITS_SHORT_PROBE);
     limits_rest(limits);
 }
@@ -315,7 +360,7 @@ static int run_all(struct run *run, size_t n_runs, struct limits *limits)
     for (; run->i_run < n_runs && code < 0; run->i_run++) {
         probe(limits);
         progress_say("replay %zu of %zu: normal answer", run->i_run + 1, n_runs);
-        code = in_session(run, 0, ask_normal);
+        code = in_session(run, 0, ask_normally);
         if (code < 0) {
             probe(limits);
             progress_say("replay %zu of %zu: Skeleton-of-Thought", run->i_run + 1, n_runs);
@@ -332,8 +377,10 @@ static int run_all(struct run *run, size_t n_runs, struct limits *limits)
 int replay_measure(struct replay *replay, sot_model *model, const sot_session_params *params,
                    const struct bench_options *options, struct limits *limits)
 {
-    struct run run = {
-        .replay = replay, .model = model, .session_params = *params, .device = limits->device};
+    struct run run = {.replay = replay,
+                      .model = model,
+                      .session_params = *params,
+                      .device = limits ? limits->device : NULL};
     sot_model_info info = SOT_MODEL_INFO_INIT;
     sot_model_get_info(model, &info);
     if (!info.has_tokenizer) {

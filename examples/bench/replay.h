@@ -23,7 +23,10 @@ enum {
     PHASE_EXPAND,
     PHASE_LATER_SKELETON,
     PHASE_LATER_EXPAND,
-    N_PHASES
+    N_PHASES,
+    AFTER_NORMAL = N_PHASES,
+    AFTER_SOT,
+    N_MOMENTS
 };
 
 struct replay {
@@ -37,10 +40,15 @@ struct replay {
     uint64_t peak_bytes[2], page_tokens[2], session_bytes[2];
     uint32_t n_chunk;
     const char *why_not; /* it was left out */
+    /* Called with the session before each phase of each run, and behind the last one of a session
+     * with AFTER_NORMAL or AFTER_SOT; NULL: nothing is. Returns -1 or an exit code, which ends the
+     * replay. It may use pages, which the sessions have for it then. */
+    int (*at_phase)(void *user, sot_session *session, unsigned phase);
+    void *phase_user;
 };
 
 /* Returns -1, or an exit code after having said what is wrong. The read bandwidth is probed before
- * and after each session. */
+ * and after each session; where limits is NULL it is not. */
 int replay_measure(struct replay *replay, sot_model *model, const sot_session_params *params,
                    const struct bench_options *options, struct limits *limits);
 void replay_free(struct replay *replay);

@@ -36,7 +36,7 @@ typedef struct sot_profile_params {
     uint32_t n_prefill_repeats; /* times a prompt is taken, the first 2 uncounted; default 7; 3 to
                                    1000 */
     uint64_t cell_ns;           /* a cell is repeated no more once it has taken so long; default:
-                                   2 s, with SOT_PROFILE_FULL no limit */
+                                   1 s, with SOT_PROFILE_FULL no limit */
     const char *machine;        /* what to call the machine or its GPU in the file; or NULL */
     sot_profile_fn progress;
     void *progress_user;
@@ -45,8 +45,9 @@ typedef struct sot_profile_params {
 SOT_API void sot_profile_params_init(sot_profile_params *params);
 
 /* Measures the tables with the session's model, device and threads; each cell is the geometric mean
- * of its counted repeats. Cells that the session's max_batch, n_ctx or page pool has no room for are
- * left out, which sot_profile_info counts. Pages that the session keeps may be given up.
+ * of its counted repeats but those that were interrupted. Cells that the session's max_batch, n_ctx
+ * or page pool has no room for are left out, which sot_profile_info counts. Pages that the session
+ * keeps may be given up.
  * Returns ARGUMENT, MEMORY, CONTEXT_FULL (no room even for one sequence), CANCELLED, UNSUPPORTED,
  * BUSY, DEVICE. The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_profile_measure(sot_session *session, const sot_profile_params *params,
@@ -55,7 +56,7 @@ SOT_API sot_status sot_profile_measure(sot_session *session, const sot_profile_p
 /* Machines drift: where what else they do changes, so does how long everything takes. This measures
  * a few cells again, for seconds, and makes *out a copy of the profile whose decode steps and
  * prompts are scaled by what those came to. The session must be on the model, the device and with
- * the threads that the profile was measured on. progress may be NULL.
+ * the threads that the profile was measured on.
  * Returns as sot_profile_measure; ARGUMENT for another model, device or number of threads, too.
  * The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_profile_refresh(const sot_profile *profile, sot_session *session,
@@ -127,6 +128,9 @@ typedef struct sot_lengths {
 #define SOT_LENGTHS_INIT SOT_STRUCT_INIT(sot_lengths)
 SOT_API void sot_lengths_init(sot_lengths *lengths);
 
+/* Whose estimates go beyond what was measured. */
+enum { SOT_EXTRAPOLATED_LIBSOT = 1, SOT_EXTRAPOLATED_PAPER = 2 };
+
 /* Latencies in ns. The first five are libsot's: the common beginning is computed once, what is in
  * pages is not computed, a text's first token comes with its prompt's last pass, a row that has
  * ended leaves the batch, prompts go in passes of chunk_rows rows. The paper_ ones are its equations
@@ -134,7 +138,7 @@ SOT_API void sot_lengths_init(sot_lengths *lengths);
  * on until the longest expansion behind the longest request ends. */
 typedef struct sot_estimate {
     uint32_t struct_size;
-    uint32_t is_extrapolated; /* 1: lengths or batches lie beyond the measured cells */
+    uint32_t extrapolated; /* SOT_EXTRAPOLATED_*: lengths or batches lie beyond measured cells */
     double normal_ns, skeleton_ns, expand_ns;
     double sot_ns;            /* both stages */
     double speedup;           /* normal_ns / sot_ns */
@@ -177,7 +181,7 @@ typedef struct sot_break_even {
     double speedup;        /* with n_points; with max_points where n_points is 0 */
     double max_speedup;    /* the largest there is with any number of points up to max_points */
     uint32_t best_points;  /* with so many */
-    uint32_t is_extrapolated; /* 1: some estimate on the way was */
+    uint32_t extrapolated; /* SOT_EXTRAPOLATED_LIBSOT: some estimate on the way was */
 } sot_break_even;
 #define SOT_BREAK_EVEN_INIT SOT_STRUCT_INIT(sot_break_even)
 SOT_API void sot_break_even_init(sot_break_even *result);

@@ -42,7 +42,7 @@ static sot_status look_at_all(const sot_profile *profile, const sot_break_even_p
     for (uint32_t n = params->max_points; n > 0; n--) {
         sot_estimate estimate;
         RETURN_IF_ERROR(estimate_points(profile, params, n, tails, tokens, &estimate));
-        result->is_extrapolated |= estimate.is_extrapolated;
+        result->extrapolated |= estimate.extrapolated & (uint32_t)SOT_EXTRAPOLATED_LIBSOT;
         if (estimate.speedup > result->max_speedup) {
             result->max_speedup = estimate.speedup;
             result->best_points = n;

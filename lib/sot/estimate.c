@@ -226,7 +226,9 @@ sot_status soti_estimate(const sot_profile *profile, const sot_lengths *lengths,
                                .expand_ns = expand,
                                .sot_ns = skeleton + expand};
     estimate->speedup = estimate->sot_ns > 0 ? normal / estimate->sot_ns : 0;
-    soti_estimate_paper(profile, lengths, estimate, &e.outside);
-    estimate->is_extrapolated = e.outside;
+    bool paper_outside = false;
+    soti_estimate_paper(profile, lengths, estimate, &paper_outside);
+    estimate->extrapolated = (e.outside ? (uint32_t)SOT_EXTRAPOLATED_LIBSOT : 0) |
+                             (paper_outside ? (uint32_t)SOT_EXTRAPOLATED_PAPER : 0);
     return SOT_OK;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fail.h"
 #include "model/loaded.h"
 #include "sot/measure.h"
@@ -19,22 +20,26 @@ enum {
     DEFAULT_PREFILL_REPEATS = 7,
     PREFILL_WARMUPS = 2,
     REPEATS_MAX = 1000,
-    ROUNDS_MAX = 3
+    ROUNDS_MAX = 7,
+    COUNTED_ROUNDS = 2 /* for the progress: where cells take long there are hardly more */
 };
 
 /* A run that took so much longer than the median was interrupted, which is no part of the cell. */
 static const double interrupted_factor = 1.5;
-/* Machines drift and have bad moments. The sparse grid is measured twice, a while apart, and a cell
- * whose two means are further apart than this a third time, when the middle one counts. */
+/* Machines drift and have bad moments, so the sparse grid is measured in rounds, and the middle of
+ * a cell's rounds counts. Cells that take little have all rounds, the others two, and a third where
+ * those are further apart than this. Whole prompts are measured once: they take long, and libsot's
+ * estimates do without them. */
 static const double agreeing_factor = 1.08;
-static const uint64_t default_cell_ns = UINT64_C(2000000000);
+static const uint64_t default_cell_ns = UINT64_C(1000000000);
 /* Short cells are repeated more often, since one preempted run would be much of their mean. */
-static const uint64_t least_cell_ns = UINT64_C(20000000);
+static const uint64_t least_cell_ns = UINT64_C(40000000);
 /* A refresh has three cells only, and all others hang on them. */
-static const uint64_t least_refresh_ns = UINT64_C(200000000);
+static const uint64_t least_refresh_ns = UINT64_C(100000000);
 /* Threads that were just started may share a CPU for a while, and weights may still be on a disk.
  */
 static const uint64_t warm_up_ns = UINT64_C(300000000);
+static const uint64_t refresh_warm_up_ns = UINT64_C(50000000);
 
 typedef struct measuring {
     sot_session *session;
@@ -44,6 +49,7 @@ typedef struct measuring {
     uint64_t cell_ns;   /* no run of a cell begins after this, in one round */
     uint64_t least_ns;  /* and there are more runs until this, as long as it is less */
     uint64_t done, total;
+    bool is_refresh;
 } measuring;
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise)
@@ -128,21 +134,31 @@ static double mean_ns(uint64_t *times_ns, uint32_t n)
     return exp(sum / n_summed);
 }
 
-/* What the rounds come to together; 0 in the third: there was none. */
-static double combined_ns(const double rounds_ns[ROUNDS_MAX])
+/* What runs take under what goes on now, interruptions and all. */
+static double plain_mean_ns(const uint64_t *times_ns, uint32_t n)
 {
-    double a = rounds_ns[0];
-    double b = rounds_ns[1] > 0 ? rounds_ns[1] : a;
-    double c = rounds_ns[2];
-    if (c == 0) {
-        return sqrt(a * b);
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        sum += (double)times_ns[i];
     }
-    double least = a < b ? a : b;
-    double most = a < b ? b : a;
-    return c < least ? least : c > most ? most : c;
+    return sum / n;
 }
 
-static bool disagree(const double rounds_ns[ROUNDS_MAX])
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The middle one of the rounds there were, of two in the middle their mean. They are sorted. */
+static double middle_ns(double *rounds_ns, uint32_t n)
+{
+    qsort(rounds_ns, n, sizeof *rounds_ns, compare_doubles);
+    return sqrt(rounds_ns[(n - 1) / 2] * rounds_ns[n / 2]);
+}
+
+static bool disagree(const double *rounds_ns)
 {
     double ratio = rounds_ns[0] / rounds_ns[1];
     return ratio > agreeing_factor || ratio < 1 / agreeing_factor;
@@ -170,7 +186,7 @@ static sot_status measure_cell(measuring *m, const sot_measure_params *cell, boo
     params.n_warmup = is_prompt ? PREFILL_WARMUPS : 1;
     params.n_repeats = REPEATS_MAX;
     RETURN_IF_ERROR(soti_measure_within(m->session, &params, &effort, m->times_ns, &n_counted));
-    *ns = mean_ns(m->times_ns, n_counted);
+    *ns = m->is_refresh ? plain_mean_ns(m->times_ns, n_counted) : mean_ns(m->times_ns, n_counted);
     return SOT_OK;
 }
 
@@ -197,8 +213,8 @@ static sot_status measure_neighbours(measuring *m, const sot_measure_params *fir
 static sot_status warm_up(measuring *m)
 {
     const sot_measure_params step = {.n_sequences = 1, .n_past = 1, .n_repeats = REPEATS_MAX};
-    const soti_measure_effort effort = {
-        .n_least = 1, .least_ns = warm_up_ns, .most_ns = warm_up_ns};
+    uint64_t ns = m->is_refresh ? refresh_warm_up_ns : warm_up_ns;
+    const soti_measure_effort effort = {.n_least = 1, .least_ns = ns, .most_ns = ns};
     uint32_t n_counted;
     return soti_measure_within(m->session, &step, &effort, m->times_ns, &n_counted);
 }
@@ -208,40 +224,54 @@ static bool is_of_prompts(const soti_plan_cell *cell)
     return cell->i_table != SOTI_TABLE_DECODE && cell->i_table != SOTI_TABLE_SHARED;
 }
 
-/* Round i_round of all cells, the last one of those alone whose first two disagree. rounds_ns is
- * (n_cells, ROUNDS_MAX). */
+typedef struct cell_rounds {
+    double ns[ROUNDS_MAX];
+    uint32_t n;
+    uint64_t spent_ns;
+} cell_rounds;
+
+static bool wants_round(const measuring *m, const soti_plan_cell *cell, const cell_rounds *rounds)
+{
+    if (rounds->n < 2) {
+        return rounds->n == 0 || cell->i_table != SOTI_TABLE_PREFILL;
+    }
+    return rounds->spent_ns < m->cell_ns || (rounds->n == 2 && disagree(rounds->ns));
+}
+
 static sot_status measure_round(measuring *m, const soti_plan *plan, uint32_t i_round,
-                                double *rounds_ns)
+                                cell_rounds *rounds)
 {
     for (uint32_t i = 0; i < plan->n_cells; i++) {
         const soti_plan_cell *cell = &plan->cells[i];
-        double *cell_ns = &rounds_ns[(size_t)i * ROUNDS_MAX];
         sot_measure_params params = soti_plan_params(m->profile, cell);
         RETURN_IF_ERROR(tell(m));
-        if (i_round < 2 || disagree(cell_ns)) {
-            RETURN_IF_ERROR(measure_cell(m, &params, is_of_prompts(cell), &cell_ns[i_round]));
+        m->done += i_round < COUNTED_ROUNDS ? cell->work : 0;
+        if (wants_round(m, cell, &rounds[i])) {
+            uint64_t began_ns = soti_clock_ns();
+            RETURN_IF_ERROR(
+                measure_cell(m, &params, is_of_prompts(cell), &rounds[i].ns[rounds[i].n++]));
+            rounds[i].spent_ns += soti_clock_ns() - began_ns;
         }
-        m->done += cell->work;
     }
     return SOT_OK;
 }
 
 static sot_status measure_sparse(measuring *m, const soti_plan *plan)
 {
-    double *rounds_ns = soti_alloc((size_t)plan->n_cells * ROUNDS_MAX, sizeof *rounds_ns);
-    sot_status status = rounds_ns != NULL ? SOT_OK : SOT_ERR_MEMORY;
-    m->total = plan->work * ROUNDS_MAX;
+    cell_rounds *rounds = soti_alloc(plan->n_cells, sizeof *rounds);
+    sot_status status = rounds != NULL ? SOT_OK : SOT_ERR_MEMORY;
+    m->total = plan->work * COUNTED_ROUNDS;
     m->cell_ns = m->params.cell_ns / 2;
     m->least_ns = least_cell_ns;
     for (uint32_t i = 0; i < ROUNDS_MAX && status == SOT_OK; i++) {
-        status = measure_round(m, plan, i, rounds_ns);
+        status = measure_round(m, plan, i, rounds);
     }
     for (uint32_t i = 0; i < plan->n_cells && status == SOT_OK; i++) {
         const soti_plan_cell *cell = &plan->cells[i];
         *soti_grid_cell(&m->profile->tables[cell->i_table], cell->i_batch, cell->i_length) =
-            (uint64_t)llround(combined_ns(&rounds_ns[(size_t)i * ROUNDS_MAX]));
+            (uint64_t)llround(middle_ns(rounds[i].ns, rounds[i].n));
     }
-    soti_free(rounds_ns);
+    soti_free(rounds);
     return status;
 }
 

@@ -9,11 +9,10 @@
 enum {
     PAPER_PROMPT_MAX = 691, /* prompts of 1, 11, ..., 691 tokens */
     PAPER_PROMPT_STEP = 10,
-    SPARSE_CHUNKS = 4,   /* prompts together have no more chunks than this in the sparse grid */
-    GROWTH_STEPS = 64,   /* neighbours that are measured in one go */
-    PAST_TOKENS = 512,   /* context of the table of rows behind others */
-    SHARED_TOKENS = 256, /* the first context of the table of shared ones, and whole pages */
-    PASS_WORK = 8        /* of a pass in rows: what it takes beside its rows */
+    SPARSE_CHUNKS = 4, /* prompts together have no more chunks than this in the sparse grid */
+    GROWTH_STEPS = 64, /* neighbours that are measured in one go */
+    PAST_TOKENS = 512, /* context of the table of rows behind others */
+    PASS_WORK = 8      /* of a pass in rows: what it takes beside its rows */
 };
 
 typedef struct axis {
@@ -76,7 +75,7 @@ static void choose_axes(const soti_plan_limits *limits, uint32_t i_table, axis *
                         axis *lengths)
 {
     static const uint32_t prompts[] = {1, 11, 61, 121, 251, PAPER_PROMPT_MAX};
-    static const uint32_t contexts[] = {1, 128, 512};
+    static const uint32_t contexts[] = {1, 256};
     uint32_t context = least_of(limits->max_context, limits->n_ctx - 1);
     uint32_t rows = least_of(limits->chunk_rows, limits->n_ctx / 2);
     uint32_t prompt = least_of(limits->max_context, PAPER_PROMPT_MAX);
@@ -115,7 +114,6 @@ static void choose_axes(const soti_plan_limits *limits, uint32_t i_table, axis *
         if (limits->max_batch > 1 && context > 0) {
             add_powers(batches, 2, 2, limits->max_batch);
             add(lengths, 0);
-            add(lengths, least_of(SHARED_TOKENS, context));
             add(lengths, context);
         }
     }

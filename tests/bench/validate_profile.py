@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How close the latency model comes: profiles a model, replays texts of random lengths on the real
-pipeline, and sets what was estimated beside what was measured.
+"""How close the latency model comes: profiles a model and, for sets of random lengths, has
+sot-bench estimate --check replay them on the real pipeline.
 
-Machines drift, so a few cells of the profile are measured again before and after every replay
-(sot-bench profile --refresh), and an estimate is the mean of the two. A phase's measured time is the
-median of the replay's runs. Writes a table to standard output and everything to --json."""
+Machines drift, so each text stands between two refreshed profiles and is compared with the mean of
+what those say; of a set's rounds the median ratio counts. Writes a table to standard output and
+everything to --json, which --resume goes on with; --markdown prints the tables of
+docs/latency-model.md from such a file."""
 import argparse
 import json
 import os
@@ -16,26 +17,38 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PHASES = [("normal", "normal"), ("first_skeleton", "skeleton"), ("first_expansions", "expand"),
-          ("later_skeleton", "later skeleton"), ("later_expansions", "later expand")]
+PARTS = {"normal": ["normal"],
+         "skeleton": ["first_skeleton"], "expand": ["first_expansions"],
+         "SoT": ["first_skeleton", "first_expansions"],
+         "later skeleton": ["later_skeleton"], "later expand": ["later_expansions"],
+         "later SoT": ["later_skeleton", "later_expansions"]}
+GOAL = 0.10
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("model", help="GGUF file or random:SHAPE")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("model", nargs="?", help="GGUF file or random:SHAPE")
     parser.add_argument("--json", metavar="FILE", help="write everything to FILE")
+    parser.add_argument("--name", help="what to call the model")
     parser.add_argument("--sets", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each text")
+    parser.add_argument("--rounds", type=int, default=3, help="replays of each set")
     parser.add_argument("--normal", default="120:480", help="tokens of normal answers, least:most")
     parser.add_argument("--skeleton", default="5:11", help="tokens of a skeleton for each point")
     parser.add_argument("--expansion", default="10:120", help="tokens of an expansion")
     parser.add_argument("--points", default="2:12")
-    parser.add_argument("--profile", metavar="FILE", help="take this one instead of measuring")
-    parser.add_argument("--keep-profile", metavar="FILE", help="keep the profile here")
+    parser.add_argument("--profile", metavar="FILE",
+                        help="keep the profile here, or take this one, if it is there")
+    parser.add_argument("--resume", action="store_true", help="go on with what --json has")
+    parser.add_argument("--others", type=float, default=1, help="take a set again during which other "
+                        "programs had more than this share of the CPUs")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no set after so long")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    return parser.parse_args()
+    parser.add_argument("--markdown", metavar="FILE", help="print a result's table, measure nothing")
+    arguments = parser.parse_args()
+    if not arguments.model and not arguments.markdown:
+        parser.error("a model is needed")
+    return arguments
 
 
 def bounds(text):
@@ -55,110 +68,96 @@ def draw(arguments, generator):
             "skeleton": max(1, round(per_point * n_points)), "points": points}
 
 
-class Bench:
-    """sot-bench on one model."""
+class Others:
+    """What other programs and the hypervisor took of the CPUs since this was made."""
 
-    def __init__(self, arguments, folder):
-        self.program = os.path.join(arguments.build, "examples", "sot-bench")
-        self.model = arguments.model
-        self.repeats = arguments.repeats
-        self.folder = folder
+    def __init__(self):
+        self.began = self.now()
 
-    def run(self, *arguments):
-        done = subprocess.run([self.program, *arguments], capture_output=True, check=False)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(arguments)}: exit code {done.returncode}: {done.stderr.decode()}")
+    @staticmethod
+    def now():
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        ticks = os.sysconf("SC_CLK_TCK")
+        return (user + nice + system + irq + softirq + steal) / ticks - own, times.elapsed
 
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def profile(self, out):
-        self.run("profile", "-m", self.model, "-o", out)
-
-    def refresh(self, profile, out):
-        self.run("profile", "-m", self.model, "--refresh", profile, "-o", out)
-
-    def replay(self, lengths):
-        out = self.path("replay.json")
-        self.run("-m", self.model, "--quick", "--cases", "replay", "--lengths", list_of(lengths),
-                 "--replay-repeats", str(self.repeats), "--json", out)
-        with open(out, encoding="utf-8") as file:
-            return json.load(file)
-
-    def estimate(self, profile, lengths, prompts, found):
-        out = self.path("estimate.json")
-        self.run("estimate", "-p", profile, "--lengths", list_of(lengths), "--prompts",
-                 ":".join(map(str, prompts)), "--found", ":".join(map(str, found)), "--json", out)
-        with open(out, encoding="utf-8") as file:
-            return json.load(file)["estimates"][0]
+    def share(self):
+        busy, elapsed = (now - then for now, then in zip(self.now(), self.began))
+        return max(0.0, busy / elapsed / os.cpu_count())
 
 
 def list_of(lengths):
     return f"{lengths['normal']}:{lengths['skeleton']}:{','.join(map(str, lengths['points']))}"
 
 
-def prompts_of(replay, which):
-    """Q:S:C:T and S:C of what is found, from what the replay counted. The requests' common beginning
-    counts as reused by all points but the one it was computed for."""
-    normal = replay["normal"]
-    skeleton, expand = replay[f"{which}_skeleton"], replay[f"{which}_expansions"]
-    n = len(replay["lengths"]["points"])
-    first = replay["first_expansions"]
-    tail = (first["prompt_tokens"] - first["reused_tokens"] / (n - 1)) / n
-    common = (expand["prompt_tokens"] + expand["reused_tokens"]) / n - tail
-    found = expand["reused_tokens"] - (n - 1) * common
-    question = normal["prompt_tokens"] + normal["reused_tokens"]
-    stage1 = skeleton["prompt_tokens"] + skeleton["reused_tokens"]
-    return ((question, stage1, round(common), max(1, round(tail))),
-            (skeleton["reused_tokens"], max(0, round(found))))
+def bench(arguments, *words):
+    command = [os.path.join(arguments.build, "examples", "sot-bench"), *words]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr.decode()}")
 
 
-def compare(bench, profiles, lengths, replay):
-    """Estimated and measured ns of every phase; the mean over the profiles."""
-    rows = {}
-    for which in ("first", "later"):
-        prompts, found = prompts_of(replay, which)
-        made = [bench.estimate(profile, lengths, prompts, found) for profile in profiles]
-        names = {f"{which}_skeleton": "skeleton_ns", f"{which}_expansions": "expand_ns"}
-        if which == "first":
-            names["normal"] = "normal_ns"
-        for phase, member in names.items():
-            rows[phase] = {"estimated_ns": statistics.fmean(one[member] for one in made),
-                           "measured_ns": replay[phase]["median_ns"]}
-        rows[f"{which}_sot"] = {
-            side: rows[f"{which}_skeleton"][side] + rows[f"{which}_expansions"][side]
-            for side in ("estimated_ns", "measured_ns")}
-        paper = {name: statistics.fmean(one[f"paper_{name}_ns"] for one in made)
-                 for name in ("normal", "skeleton", "expand")}
-        rows[f"{which}_paper"] = paper
-    return rows
+def check(arguments, profile, lengths, folder):
+    """Estimated and measured ns of every part, one of each a round."""
+    out = os.path.join(folder, "estimate.json")
+    others = Others()
+    bench(arguments, "estimate", "-p", profile, "--lengths", list_of(lengths), "--check",
+          arguments.model, "--rounds", str(arguments.rounds), "--json", out)
+    with open(out, encoding="utf-8") as file:
+        estimate = json.load(file)["estimates"][0]
+    parts = {name: {side: [sum(times) for times in
+                           zip(*(estimate["check"][phase][side] for phase in phases))]
+                    for side in ("estimated_ns", "measured_ns")}
+             for name, phases in PARTS.items()}
+    paper = {key: value for key, value in estimate.items() if key.startswith("paper_")}
+    return {"lengths": lengths, "parts": parts, "paper": paper, "others": others.share()}
 
 
-def ratio(row):
-    return row["estimated_ns"] / row["measured_ns"]
+def ratio(part):
+    return statistics.median(estimated / measured for estimated, measured in
+                             zip(part["estimated_ns"], part["measured_ns"]))
 
 
-SHOWN = ["normal", "first_skeleton", "first_expansions", "first_sot", "later_skeleton",
-         "later_expansions", "later_sot"]
-
-
-def print_set(i, one):
-    cells = []
-    for name in SHOWN:
-        row = one["phases"][name]
-        cells.append(f"{row['estimated_ns'] / 1e9:7.3f}/{row['measured_ns'] / 1e9:7.3f} "
-                     f"{100 * (ratio(row) - 1):+4.0f}%")
-    print(f"{i:3}  {list_of(one['lengths']):<58} " + "  ".join(cells), flush=True)
+def seconds(part, side):
+    return statistics.median(part[f"{side}_ns"]) / 1e9
 
 
 def summarize(sets):
-    summary = {}
-    for name in SHOWN:
-        errors = [abs(ratio(one["phases"][name]) - 1) for one in sets]
-        summary[name] = {"within_10_percent": sum(error <= 0.10 for error in errors),
-                         "sets": len(errors), "median_error": statistics.median(errors),
-                         "largest_error": max(errors)}
-    return summary
+    errors = {name: [abs(ratio(one["parts"][name]) - 1) for one in sets] for name in PARTS}
+    return {name: {"within_10_percent": sum(error <= GOAL for error in found),
+                   "sets": len(found), "median_error": statistics.median(found),
+                   "largest_error": max(found)} for name, found in errors.items() if found}
+
+
+def print_set(i, one):
+    cells = [f"{seconds(part, 'estimated'):7.3f}/{seconds(part, 'measured'):7.3f} "
+             f"{100 * (ratio(part) - 1):+3.0f}%" for part in one["parts"].values()]
+    print(f"{i:3}  {list_of(one['lengths']):<56} " + "  ".join(cells) +
+          f"  others {100 * one['others']:.1f}%", flush=True)
+
+
+def print_markdown(path):
+    with open(path, encoding="utf-8") as file:
+        results = json.load(file)["models"]
+    for name, result in results.items():
+        print(f"\n**{name}**, {result['rounds']} replays a set, profile of {result['cells']} "
+              f"cells, {result['date'][:10]}, commit {result['commit']}\n")
+        print("| | " + " | ".join(PARTS) + " |")
+        print("|---|" + "---|" * len(PARTS))
+        summary = result["summary"]
+        rows = {"within 10%": lambda row: f"{row['within_10_percent']} of {row['sets']}",
+                "median error": lambda row: f"{100 * row['median_error']:.1f}%",
+                "largest error": lambda row: f"{100 * row['largest_error']:.1f}%"}
+        for title, cell in rows.items():
+            print(f"| {title} | " + " | ".join(cell(summary[part]) for part in PARTS) + " |")
+        print("\n| N:S:L1,L2,... | " + " | ".join(PARTS) + " |")
+        print("|---|" + "---|" * len(PARTS))
+        for one in result["sets"]:
+            cells = [f"{seconds(part, 'estimated'):.3g} / {seconds(part, 'measured'):.3g} "
+                     f"({100 * (ratio(part) - 1):+.0f}%)" for part in one["parts"].values()]
+            print(f"| {list_of(one['lengths']).replace(',', ', ')} | " + " | ".join(cells) + " |")
 
 
 def commit():
@@ -167,49 +166,63 @@ def commit():
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def read_results(arguments):
+    if not arguments.json or not os.path.exists(arguments.json):
+        return {"program": "validate_profile.py", "models": {}}
+    with open(arguments.json, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def result_of(arguments, profile, sets):
+    tables = [profile[table]["ns"] for table in ("prefill", "decode", "rows", "past", "shared")]
+    return {"commit": commit(), "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "machine": profile["machine"], "isa": profile["isa"], "session": profile["session"],
+            "model": profile["model"], "seed": arguments.seed, "rounds": arguments.rounds,
+            "cells": sum(cell is not None for table in tables for row in table for cell in row),
+            "summary": summarize(sets), "sets": sets}
+
+
+def store(arguments, name, base, sets):
+    """After each set: measuring takes long, and what there is is kept."""
+    if not arguments.json:
+        return
+    results = read_results(arguments)
+    with open(base, encoding="utf-8") as file:
+        results["models"][name] = result_of(arguments, json.load(file), sets)
+    with open(arguments.json, "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+
+
 def main():
     arguments = parse_arguments()
+    if arguments.markdown:
+        print_markdown(arguments.markdown)
+        return
+    name = arguments.name or os.path.basename(arguments.model)
     generator = random.Random(arguments.seed)
     began = time.monotonic()
     sets = []
+    if arguments.resume:
+        sets = read_results(arguments)["models"].get(name, {}).get("sets", [])
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(arguments, folder)
-        base = arguments.profile or arguments.keep_profile or bench.path("profile.json")
-        if not arguments.profile:
-            bench.profile(base)
-        profiled = time.monotonic() - began
-        print(f"profiled in {profiled:.0f} s; estimated/measured seconds:", flush=True)
-        print(f"     {'lengths':<58} " + "  ".join(f"{name:^21}" for name in SHOWN))
-        before, after = bench.path("before.json"), bench.path("after.json")
-        bench.refresh(base, before)
+        base = arguments.profile or os.path.join(folder, "profile.json")
+        if not os.path.exists(base):
+            bench(arguments, "profile", "-m", arguments.model, "-o", base)
+            print(f"profiled in {time.monotonic() - began:.0f} s")
+        print(f"     {'estimated/measured seconds':<56} " +
+              "  ".join(f"{part:^20}" for part in PARTS))
         for i in range(arguments.sets):
-            if time.monotonic() - began > arguments.seconds:
-                break
             lengths = draw(arguments, generator)
-            found = bench.replay(lengths)
-            bench.refresh(base, after)
-            phases = compare(bench, [before, after], lengths, found["replay"])
-            sets.append({"lengths": lengths, "phases": phases})
-            print_set(i + 1, sets[-1])
-            before, after = after, before
-        with open(base, encoding="utf-8") as file:
-            profile = json.load(file)
-    summary = summarize(sets)
-    for name, row in summary.items():
-        print(f"{name:<18} within 10%: {row['within_10_percent']} of {row['sets']}; error: median "
+            while i >= len(sets) and time.monotonic() - began < arguments.seconds:
+                one = check(arguments, base, lengths, folder)
+                print_set(i + 1, one)
+                if one["others"] <= arguments.others:
+                    sets.append(one)
+                    store(arguments, name, base, sets)
+    for part, row in summarize(sets).items():
+        print(f"{part:<16} within 10%: {row['within_10_percent']} of {row['sets']}; error: median "
               f"{100 * row['median_error']:.1f}%, largest {100 * row['largest_error']:.1f}%")
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"program": "validate_profile.py", "commit": commit(),
-                       "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                       "machine": found["machine"], "model": found["model"],
-                       "seed": arguments.seed, "repeats": arguments.repeats,
-                       "profile_s": profiled, "cells": sum(
-                           cell is not None for table in ("prefill", "decode", "rows", "past",
-                                                          "shared")
-                           for row in profile[table]["ns"] for cell in row),
-                       "summary": summary, "sets": sets}, file, indent=1)
-            file.write("\n")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ static void estimate_of_expansions_shares_the_beginning_and_drops_ended_rows(voi
     check_ns(estimate.expand_ns, expected);
     check_ns(estimate.sot_ns, estimate.skeleton_ns + estimate.expand_ns);
     check_ns(estimate.speedup, estimate.normal_ns / estimate.sot_ns);
-    assert_int_equal(estimate.is_extrapolated, 0);
+    assert_int_equal(estimate.extrapolated, 0);
 }
 
 static void estimate_counts_the_last_page_of_the_beginning_as_each_ones_own(void **state)
@@ -186,10 +186,13 @@ static void estimate_beyond_the_tables_says_so(void **state)
 {
     (void)state;
     sot_lengths lengths = base_lengths();
-    lengths.normal_tokens = 981;
-    assert_int_equal(estimate_of(&lengths).is_extrapolated, 0); /* 20 to 1000 */
+    lengths.normal_tokens = 981; /* the last step is behind 999 tokens, the paper's behind 1000 */
+    assert_int_equal(estimate_of(&lengths).extrapolated, 0);
     lengths.normal_tokens = 982;
-    assert_int_equal(estimate_of(&lengths).is_extrapolated, 1);
+    assert_int_equal(estimate_of(&lengths).extrapolated, SOT_EXTRAPOLATED_PAPER);
+    lengths.normal_tokens = 983;
+    assert_int_equal(estimate_of(&lengths).extrapolated,
+                     SOT_EXTRAPOLATED_LIBSOT | SOT_EXTRAPOLATED_PAPER);
 }
 
 static void lengths_out_of_range_are_refused_by_name(void **state)

@@ -77,7 +77,7 @@ static void profile_sparse_has_every_cell_there_is_room_for(void **state)
     assert_int_equal(soti_grid_count(&profile->tables[SOTI_TABLE_ROWS]), 8);
     assert_int_equal(soti_grid_count(&profile->tables[SOTI_TABLE_PAST]), 4);
     assert_int_equal(soti_grid_count(&profile->tables[SOTI_TABLE_SHARED]), 2);
-    assert_int_equal(seen.n_calls, 3 * 22 + 1);
+    assert_int_equal(seen.n_calls, 7 * 22 + 1);
     assert_int_equal(seen.done, seen.total);
     soti_profile_free(profile);
     scripted_session_close(session);
@@ -129,7 +129,7 @@ static void profile_stopped_anywhere_is_cancelled_and_gives_its_pages_back(void 
     sot_session *session = open_session(64, 2);
     uint32_t n_free = soti_kv_free_pages(soti_engine_kv(session->engine));
     sot_profile *profile;
-    for (uint64_t i = 1; i <= 3 * 22 + 1; i += 11) {
+    for (uint64_t i = 1; i <= 7 * 22 + 1; i += 17) {
         watch seen = {.stop_at = i};
         sot_profile_params params = brief;
         params.progress = look;

@@ -70,11 +70,11 @@ static void plan_sparse_has_some_of_its_cells(void **state)
 {
     (void)state;
     static const uint32_t prompts[] = {1, 11, 61, 121, 251, 691}, prompt_batches[] = {1, 4, 16};
-    static const uint32_t contexts[] = {1, 128, 512, 1024};
+    static const uint32_t contexts[] = {1, 256, 1024};
     static const uint32_t batches[] = {1, 2, 3, 4, 6, 8, 12, 16};
     static const uint32_t rows[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128};
     static const uint32_t pasts[] = {0, 512}, past_rows[] = {1, 16, 128};
-    static const uint32_t shared[] = {0, 256, 1024}, together[] = {2, 4, 8, 16};
+    static const uint32_t shared[] = {0, 1024}, together[] = {2, 4, 8, 16};
     soti_plan plan;
     sot_profile *profile = empty_profile();
     const soti_profile_grid *tables = profile->tables;
@@ -84,14 +84,14 @@ static void plan_sparse_has_some_of_its_cells(void **state)
     check_axis(tables[SOTI_TABLE_PREFILL].lengths, tables[SOTI_TABLE_PREFILL].n_lengths, prompts,
                6);
     check_axis(tables[SOTI_TABLE_DECODE].batches, tables[SOTI_TABLE_DECODE].n_batches, batches, 8);
-    check_axis(tables[SOTI_TABLE_DECODE].lengths, tables[SOTI_TABLE_DECODE].n_lengths, contexts, 4);
+    check_axis(tables[SOTI_TABLE_DECODE].lengths, tables[SOTI_TABLE_DECODE].n_lengths, contexts, 3);
     check_axis(tables[SOTI_TABLE_ROWS].lengths, tables[SOTI_TABLE_ROWS].n_lengths, rows, 14);
     check_axis(tables[SOTI_TABLE_PAST].batches, tables[SOTI_TABLE_PAST].n_batches, past_rows, 3);
     check_axis(tables[SOTI_TABLE_PAST].lengths, tables[SOTI_TABLE_PAST].n_lengths, pasts, 2);
     check_axis(tables[SOTI_TABLE_SHARED].batches, tables[SOTI_TABLE_SHARED].n_batches, together, 4);
-    check_axis(tables[SOTI_TABLE_SHARED].lengths, tables[SOTI_TABLE_SHARED].n_lengths, shared, 3);
+    check_axis(tables[SOTI_TABLE_SHARED].lengths, tables[SOTI_TABLE_SHARED].n_lengths, shared, 2);
     /* Of prompts together, those of at most 512 tokens: 4 x 1, 11, 61, 121 and 16 x 1, 11. */
-    assert_int_equal(plan.n_cells, 6 + 4 + 2 + 8 * 4 + 14 + 3 * 2 + 4 * 3);
+    assert_int_equal(plan.n_cells, 6 + 4 + 2 + 8 * 3 + 14 + 3 * 2 + 4 * 2);
     assert_int_equal(plan.n_left_out, 0);
     soti_plan_free(&plan);
     soti_profile_free(profile);
@@ -117,8 +117,8 @@ static void plan_without_room_leaves_cells_out_and_counts_them(void **state)
         uint32_t n_own = (params.n_past - params.n_shared + params.n_new + 15) / 16;
         assert_true(params.n_shared / 16 + params.n_sequences * n_own <= 80);
     }
-    /* Contexts 1, 128, 512, 599: batches to 4 of the first two, 1 and 2 of the others. */
-    assert_int_equal(n_decode, 4 + 4 + 2 + 2);
+    /* Contexts 1, 256, 599: batches 1 to 4 of the first two, 1 and 2 of the last. */
+    assert_int_equal(n_decode, 4 + 4 + 2);
     soti_plan_free(&plan);
     soti_profile_free(profile);
 }
@@ -183,9 +183,9 @@ static void plan_asks_for_what_each_table_is_of(void **state)
     static const struct {
         uint32_t i_table, i_batch, i_length, n_sequences, n_new, n_past, n_shared;
     } cases[] = {
-        {SOTI_TABLE_PREFILL, 1, 2, 4, 61, 0, 0}, {SOTI_TABLE_DECODE, 4, 1, 6, 1, 128, 0},
+        {SOTI_TABLE_PREFILL, 1, 2, 4, 61, 0, 0}, {SOTI_TABLE_DECODE, 4, 1, 6, 1, 256, 0},
         {SOTI_TABLE_ROWS, 0, 8, 1, 24, 0, 0},    {SOTI_TABLE_PAST, 1, 1, 1, 16, 512, 0},
-        {SOTI_TABLE_PAST, 1, 0, 1, 16, 0, 0},    {SOTI_TABLE_SHARED, 1, 1, 4, 1, 256, 256},
+        {SOTI_TABLE_PAST, 1, 0, 1, 16, 0, 0},    {SOTI_TABLE_SHARED, 1, 1, 4, 1, 1024, 1024},
         {SOTI_TABLE_SHARED, 1, 0, 4, 1, 1, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
