@@ -113,12 +113,15 @@ int asker_open(struct asker *asker, const struct options *options)
     asker->params.event_user = asker;
     interrupt_install();
     choose_style(asker);
-    if (!options->prompts_path)
-        return -1;
-    sot_status status = sot_prompts_load(options->prompts_path, &asker->prompts);
+    sot_status status = SOT_OK;
+    if (options->prompts_path)
+        status = sot_prompts_load(options->prompts_path, &asker->prompts);
+    if (status == SOT_OK && options->generate.router == SOT_ROUTER_TRAINED)
+        status = sot_router_load(options->router_path, &asker->router);
     if (status != SOT_OK)
         return library_failed(status);
     asker->params.prompts = asker->prompts;
+    asker->params.trained_router = asker->router;
     return -1;
 }
 
@@ -128,6 +131,7 @@ void asker_close(struct asker *asker)
     sot_session_free(asker->session);
     sot_model_free(asker->model);
     sot_prompts_free(asker->prompts);
+    sot_router_free(asker->router);
     view_free(&asker->view);
 }
 

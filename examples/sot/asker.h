@@ -11,6 +11,7 @@ struct asker {
     const struct options *options;
     sot_generate_params params;
     sot_prompts *prompts; /* of --prompts, or NULL */
+    sot_router *router;   /* the trained one, or NULL */
     struct view view;
     struct report_style style;
     int on_terminal; /* standard output is one that can place text */

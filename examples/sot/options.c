@@ -37,6 +37,12 @@ static const struct option_row rows[] = {
     {"model", 'm', TEXT, ANY, AT(model), 0, 0, "PATH",
      "GGUF file, Hugging Face directory, or random:SHAPE"},
     {"mode", 0, TEXT, BOTH, AT(mode), 0, 0, "MODE", "sot (default), normal or routed"},
+    {"router", 0, TEXT, BOTH, AT(router), 0, 0, "NAME",
+     "who decides in mode routed: prompting (the model; default), trained,\nalways, never"},
+    {"router-file", 0, TEXT, BOTH, AT(router_path), 0, 0, "FILE",
+     "weights of the trained router (default: the installed ones)"},
+    {"concurrent", 0, FLAG, BOTH, AT(concurrent), 0, 0, NULL,
+     "mode routed: the model is asked while both answers begin"},
     {"compare", 0, FLAG, COMMAND_ASK, AT(compare), 0, 0, NULL, "answer in both modes and compare"},
     {"template", 0, TEXT, BOTH, AT(generate.conversation), 0, 0, "NAME",
      "conversation template (default: the model's): vicuna, llama2-chat,\n"
@@ -266,6 +272,42 @@ static int refuse(int result, unsigned command, char **argv)
     return EXIT_USAGE;
 }
 
+static const struct {
+    const char *name;
+    uint32_t router;
+} routers[] = {{"prompting", SOT_ROUTER_PROMPTING},
+               {"trained", SOT_ROUTER_TRAINED},
+               {"always", SOT_ROUTER_ALWAYS},
+               {"never", SOT_ROUTER_NEVER}};
+enum { N_ROUTERS = sizeof routers / sizeof *routers };
+
+/* In a conversation the mode may become routed later. */
+static int check_router(struct options *options)
+{
+    const char *name = options->router;
+    int is_set = name || options->router_path || options->concurrent;
+    if (!name)
+        name = options->router_path ? "trained" : "prompting";
+    for (int i = 0; i < N_ROUTERS; i++)
+        if (strcmp(routers[i].name, name) == 0)
+            options->generate.router = routers[i].router;
+    if (options->generate.router == SOT_ROUTER_DEFAULT) {
+        complain("--router '%s': prompting, trained, always or never is expected", name);
+        return EXIT_USAGE;
+    }
+    if (options->router_path && options->generate.router != SOT_ROUTER_TRAINED) {
+        complain("--router-file is for the trained router, not for --router %s", name);
+        return EXIT_USAGE;
+    }
+    if (is_set && options->command == COMMAND_ASK && options->generate.mode != SOT_MODE_ROUTED) {
+        complain("--router, --router-file and --concurrent are for --mode routed");
+        return EXIT_USAGE;
+    }
+    if (options->concurrent)
+        options->generate.flags |= SOT_GENERATE_CONCURRENT;
+    return -1;
+}
+
 static int check(struct options *options, int argc, char **argv)
 {
     const char *name = command_name(options->command);
@@ -290,7 +332,7 @@ static int check(struct options *options, int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    return -1;
+    return check_router(options);
 }
 
 int options_parse(struct options *options, unsigned command, int argc, char **argv)

@@ -14,11 +14,13 @@ struct options {
     const char *model;
     const char *argument; /* question or text; NULL and "-": standard input */
     const char *mode;
+    const char *router;
+    const char *router_path;
     const char *prompts_path;
     const char *device; /* NULL: not said */
     const char *load_path;
     uint32_t reserve_tokens;
-    int keep_all, compare, json, stats, quiet, no_color, help, bos;
+    int concurrent, keep_all, compare, json, stats, quiet, no_color, help, bos;
     sot_session_params session;
     sot_generate_params generate;
 };

@@ -103,14 +103,46 @@ static double megabytes(uint64_t bytes)
     return (double)bytes / 1e6;
 }
 
+void describe_decision(const sot_decision *decision, char *text, size_t size)
+{
+    static const char *const routers[] = {"none",   "prompting", "trained",
+                                          "always", "never",     "callback"};
+    static const char *const labels[] = {"undecided, so normal", "normal", "SoT"};
+    const char *router = routers[decision->router < 6 ? decision->router : 0];
+    const char *label = labels[decision->label < 3 ? decision->label : 0];
+    if (decision->letter)
+        snprintf(text, size, "router %s: %s (%c, %.2f)", router, label, (char)decision->letter,
+                 (double)decision->score);
+    else if (decision->router == SOT_ROUTER_TRAINED)
+        snprintf(text, size, "router %s: %s (%.2f)", router, label, (double)decision->score);
+    else
+        snprintf(text, size, "router %s: %s", router, label);
+}
+
+/* Of an answer in mode routed. */
+static void print_decision(const sot_answer *answer, const sot_stats *stats)
+{
+    sot_decision decision = SOT_DECISION_INIT;
+    char text[DECISION_TEXT_MAX];
+    sot_answer_get_decision(answer, &decision);
+    if (decision.router == SOT_ROUTER_DEFAULT)
+        return;
+    describe_decision(&decision, text, sizeof text);
+    fprintf(stderr, "%s after %.3f s", text, seconds(stats->route_ns));
+    if (stats->spent_tokens)
+        fprintf(stderr, ", %u tokens spent on what was not chosen, about %.3f s won",
+                stats->spent_tokens, (double)stats->won_ns / 1e9);
+    fprintf(stderr, "\n");
+}
+
 void print_stats(const sot_answer *answer)
 {
-    static const char *const stages[] = {"normal", "skeleton", "expand"};
+    static const char *const stages[] = {"normal", "skeleton", "expand", "route"};
     sot_stats stats = SOT_STATS_INIT;
     sot_answer_get_stats(answer, &stats);
     fprintf(stderr, "%-9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "stage", "prompt", "reused",
             "prefill s", "tokens", "steps", "max rows", "decode s", "tokens/s");
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         if (stats.prefill_tokens[i] == 0 && stats.decode_tokens[i] == 0)
             continue;
         fprintf(stderr, "%-9s %9u %9u %9.3f %9u %9u %9u %9.3f %9.1f\n", stages[i],
@@ -125,6 +157,7 @@ void print_stats(const sot_answer *answer)
                 stats.longest_expansion);
     fprintf(stderr, ", pages in use at most %llu tokens, session %.1f MB\n",
             (unsigned long long)stats.peak_page_tokens, megabytes(stats.session_bytes));
+    print_decision(answer, &stats);
 }
 
 void print_warnings(const sot_answer *answer)

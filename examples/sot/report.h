@@ -32,6 +32,10 @@ void print_comparison(const struct report_style *style, const struct comparison 
 
 void print_model(const sot_model_info *info);
 
+/* A decision in a few words, cut at size bytes. */
+enum { DECISION_TEXT_MAX = 64 };
+void describe_decision(const sot_decision *decision, char *text, size_t size);
+
 /* "stop", "length", …: SOT_FINISH_* in a word. */
 const char *finish_name(uint32_t finish);
 

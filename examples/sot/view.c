@@ -76,7 +76,7 @@ static void append_part(const struct view *view, struct text *out, const char *f
 static void append_status(const struct view *view, struct text *out)
 {
     static const char *const names[] = {"loading the model", "answering", "writing the skeleton",
-                                        "expanding"};
+                                        "expanding", "asking the router"};
     text_string(out, names[view->stage]);
     if (view->stage == 0) {
         text_string(out, "  ");
@@ -94,6 +94,8 @@ static void append_status(const struct view *view, struct text *out)
         return;
     }
     uint64_t now = now_ns();
+    if (view->stage == SOT_STAGE_ROUTE)
+        return;
     if (view->n_points)
         append_part(view, out, "%zu of %zu points done", view->n_points_done, view->n_points);
     append_part(view, out, "%.1f s", (double)(now - view->begin_ns) / 1e9);
@@ -207,6 +209,16 @@ static void add_points(struct view *view, size_t room)
     free(first);
 }
 
+/* Adds the first row of a text, dim. */
+static void add_dim_row(struct view *view, const char *bytes, size_t size)
+{
+    layout_start(&view->layout, view->screen.columns - 1);
+    layout_style(&view->layout, dim(view));
+    layout_text(&view->layout, bytes, size);
+    layout_finish(&view->layout);
+    add_rows(view, 0, 1);
+}
+
 static void draw(struct view *view, int force)
 {
     uint64_t now = now_ns();
@@ -219,7 +231,8 @@ static void draw(struct view *view, int force)
         return;
     }
     screen_frame_clear(&view->frame);
-    size_t room = view->screen.lines - 2;
+    int shows_decision = view->decision[0] && view->screen.lines > LEAST_LINES;
+    size_t room = view->screen.lines - (shows_decision ? 3 : 2);
     if (view->n_points) {
         add_points(view, room);
     } else if (view->text.size) {
@@ -229,14 +242,12 @@ static void draw(struct view *view, int force)
     }
     if (view->frame.n_rows)
         screen_frame_row(&view->frame, "", 0, 0);
+    if (shows_decision)
+        add_dim_row(view, view->decision, strlen(view->decision));
     struct text status = {0};
     append_status(view, &status);
-    layout_start(&view->layout, view->screen.columns - 1);
-    layout_style(&view->layout, dim(view));
-    layout_text(&view->layout, status.bytes, status.size);
-    layout_finish(&view->layout);
+    add_dim_row(view, status.bytes, status.size);
     text_free(&status);
-    add_rows(view, 0, 1);
     screen_draw(&view->screen, &view->frame);
 }
 
@@ -261,6 +272,7 @@ static void forget_answer(struct view *view)
     view->n_points = view->n_points_done = 0;
     text_clear(&view->text);
     view->stage = 0;
+    view->decision[0] = '\0';
     view->n_done = view->n_total = 0;
 }
 
@@ -287,9 +299,10 @@ void view_event(struct view *view, const sot_event *event)
     }
     switch (event->type) {
     case SOT_EVENT_STAGE:
-        if (view->stage == 0 || event->stage != SOT_STAGE_EXPAND)
+        if (view->stage == 0 ||
+            (event->stage != SOT_STAGE_EXPAND && view->stage != SOT_STAGE_ROUTE))
             view->begin_ns = now_ns();
-        view->stage = event->stage <= SOT_STAGE_EXPAND ? event->stage : SOT_STAGE_NORMAL;
+        view->stage = event->stage <= SOT_STAGE_ROUTE ? event->stage : SOT_STAGE_NORMAL;
         view->n_pieces = 0;
         view->stage_ns = 0;
         view->n_done = view->n_total = 0;
@@ -309,6 +322,9 @@ void view_event(struct view *view, const sot_event *event)
             view->points[event->i_point].finish = event->finish;
             view->n_points_done++;
         }
+        break;
+    case SOT_EVENT_DECISION:
+        describe_decision(event->decision, view->decision, sizeof view->decision);
         break;
     case SOT_EVENT_PREFILL:
         view->n_done = event->n_done;

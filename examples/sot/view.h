@@ -7,6 +7,7 @@
 #include <sot/sot.h>
 
 #include "layout.h"
+#include "report.h"
 #include "screen.h"
 
 struct view_point {
@@ -27,11 +28,12 @@ struct view {
     uint64_t begin_ns; /* of the loading or the answer */
     uint64_t drawn_ns;
 
-    uint32_t stage;           /* SOT_STAGE_*, 0 while loading */
-    uint64_t stage_ns;        /* when the stage's first text came, 0 before */
-    uint64_t n_done, n_total; /* bytes loaded, or prompt tokens computed */
-    uint32_t n_pieces;        /* of text in this stage: very nearly the tokens */
-    struct text text;         /* normal answer or skeleton */
+    uint32_t stage;                   /* SOT_STAGE_*, 0 while loading */
+    char decision[DECISION_TEXT_MAX]; /* of the router, "" before it and without one */
+    uint64_t stage_ns;                /* when the stage's first text came, 0 before */
+    uint64_t n_done, n_total;         /* bytes loaded, or prompt tokens computed */
+    uint32_t n_pieces;                /* of text in this stage: very nearly the tokens */
+    struct text text;                 /* normal answer or skeleton */
     struct view_point *points;
     size_t n_points, n_points_done;
 };

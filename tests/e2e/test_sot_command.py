@@ -68,6 +68,14 @@ class Arguments(unittest.TestCase):
     def test_mode_unknown_is_named(self):
         self.refused("ask", "-m", TINY, "--mode", "both", "hi", names="--mode 'both'")
 
+    def test_router_is_checked(self):
+        routed = ("ask", "-m", TINY, "--mode", "routed")
+        self.refused(*routed, "--router", "magic", "hi", names="--router 'magic'")
+        self.refused(*routed, "--router", "never", "--router-file", "x", "hi",
+                     names="--router-file is for the trained router")
+        self.refused("ask", "-m", TINY, "--router", "always", "hi", names="--mode routed")
+        self.refused("ask", "-m", TINY, "--concurrent", "hi", names="--mode routed")
+
     def test_mode_with_compare_is_refused(self):
         self.refused("ask", "-m", TINY, "--mode", "sot", "--compare", "hi", names="--compare")
 
@@ -336,6 +344,51 @@ class DemoModel(unittest.TestCase):
         stats = answer["stats"]["normal"]
         self.assertEqual(stats["max_rows"], 1)
         self.assertIn(answer["finish"], ("stop", "length"))
+
+    def check_decision(self, answer, router, label):
+        decision = answer["decision"]
+        self.assertEqual((decision["router"], decision["label"]), (router, label))
+        self.assertTrue(0 <= decision["score"] <= 1)
+        self.assertEqual(decision["latency_ns"], answer["stats"]["route_ns"])
+        self.assertEqual(answer["mode"], "sot" if label == "sot" else "normal")
+
+    def test_routed_answers_as_the_mode_that_was_chosen(self):
+        """The demo model was trained to say the letters, A about a question of its kinds."""
+        questions = {"sot": QUESTION, "normal": "Write a poem about the sea."}
+        for label, question in questions.items():
+            alone = ask_json("-m", DEMO, "--mode", label, *self.SHORT, question)
+            for options in [], ["--concurrent"]:
+                routed = ask_json("-m", DEMO, "--mode", "routed", *options, *self.SHORT, question)
+                self.check_decision(routed, "prompting", label)
+                self.assertEqual(routed["text"], alone["text"])
+                self.assertEqual(routed["decision"]["letter"] == "A", label == "sot")
+                self.assertEqual(routed["decision"]["n_tokens"], 1)
+                self.assertEqual(routed["stats"]["spent_tokens"] > 0, bool(options))
+
+    def test_routers_without_the_model_decide_at_once(self):
+        for router, label in ("always", "sot"), ("never", "normal"):
+            routed = ask_json("-m", DEMO, "--mode", "routed", "--router", router, *self.SHORT,
+                              QUESTION)
+            self.check_decision(routed, router, label)
+            self.assertEqual(routed["stats"]["route"]["prefill_tokens"], 0)
+
+    def test_trained_router_is_loaded_from_its_file(self):
+        path = os.path.join(ROOT, "examples", "router", "lima.router")
+        for question, label in ("What are the benefits of exercise?", "sot"), ("1 + 1 =", "normal"):
+            routed = ask_json("-m", DEMO, "--mode", "routed", "--router-file", path, *self.SHORT,
+                              question)
+            self.check_decision(routed, "trained", label)
+        done = sot("ask", "-m", DEMO, "--mode", "routed", "--router-file", DEMO, QUESTION)
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"demo.gguf", done.stderr)
+
+    def test_stats_of_a_routed_answer_tell_the_decision(self):
+        done = sot("ask", "-m", DEMO, "--mode", "routed", "--concurrent", "--stats", *self.SHORT,
+                   QUESTION)
+        self.assertRegex(done.stderr.decode(), r"(?m)^route +\d+ +\d+ ")
+        self.assertRegex(done.stderr.decode(),
+                         r"(?m)^router prompting: SoT \(A, [01]\.\d\d\) after \d+\.\d+ s, "
+                         r"\d+ tokens spent on what was not chosen, about -?\d+\.\d+ s won$")
 
     def test_compare_agrees_with_single_runs(self):
         both = ask_json("-m", DEMO, "--compare", *self.SHORT, QUESTION)

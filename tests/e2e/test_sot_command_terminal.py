@@ -38,6 +38,13 @@ class LiveView(unittest.TestCase):
         two = [frame for frame in terminal.screen.frames if frame.count("\u2026") >= 2]
         self.assertTrue(two, "no frame with two points growing was drawn")
 
+    def test_decision_of_the_router_is_shown(self):
+        terminal = self.show("--mode", "routed", *SLOWLY)
+        self.check_end(terminal)
+        decided = [frame for frame in terminal.screen.frames
+                   if "\nrouter prompting: SoT (A, 1.00)\nwriting the skeleton" in frame]
+        self.assertTrue(decided, "no frame with the decision was drawn")
+
     def test_text_above_stays(self):
         terminal = Terminal(["sh", "-c", 'echo above; "$0" "$@"; echo below', SOT, "ask",
                              *self.ARGUMENTS], warnings=False)
