@@ -248,6 +248,18 @@ static inline void scripted_model_open(void)
     assert_int_equal(soti_tokenizer_create(&vocabulary, &scripted_model.tokenizer), SOT_OK);
 }
 
+/* Gives the vocabulary a piece of several bytes, whose id it returns: its last one. */
+static inline int32_t script_piece(const char *piece)
+{
+    soti_vocabulary vocabulary = {0};
+    assert_int_equal(soti_vocabulary_make_bytes(SCRIPT_VOCAB - 1, &vocabulary), SOT_OK);
+    assert_int_equal(
+        soti_vocabulary_append(&vocabulary, piece, strlen(piece), 0.0f, SOTI_PIECE_NORMAL), SOT_OK);
+    soti_tokenizer_free(scripted_model.tokenizer);
+    assert_int_equal(soti_tokenizer_create(&vocabulary, &scripted_model.tokenizer), SOT_OK);
+    return SCRIPT_VOCAB - 1;
+}
+
 /* Every session must be gone by now, and every context with it. */
 static inline void scripted_model_close(void)
 {
