@@ -104,6 +104,8 @@ sot_status soti_race(soti_asking *asking, sot_answer *answer, soti_race_result *
 {
     soti_racing racing = {.asking = asking, .decision = &answer->decision, .result = result};
     *result = (soti_race_result){.has_room = true};
+    *racing.decision = (sot_decision){.struct_size = sizeof *racing.decision,
+                                      .router = SOT_ROUTER_PROMPTING}; /* who is asked */
     for (uint32_t i = SKELETON; i < N_RACERS; i++) {
         racing.writings[i].job = &racing.jobs[i];
     }

@@ -363,6 +363,9 @@ static void stopped_anywhere_keeps_what_was_decided(void **state)
             is_done = status == SOT_OK;
             assert_true(is_done || status == SOT_ERR_CANCELLED);
             bool is_told = events.n_of_type[SOT_EVENT_DECISION] > 0;
+            sot_decision decision = SOT_DECISION_INIT;
+            assert_int_equal(sot_answer_get_decision(answer, &decision), SOT_OK);
+            assert_int_equal(decision.router, SOT_ROUTER_PROMPTING);
             if (!is_done) {
                 assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CANCELLED);
             }
