@@ -40,6 +40,8 @@ static const sot_profile_params brief = {.max_batch = 2, .max_context = 24, .cel
 
 typedef struct watch {
     uint64_t n_calls, stop_at, done, total;
+    uint64_t strike_at;     /* before this call's cell the device breaks, ... */
+    sot_session *cancelled; /* ... or, where there is one, a session is cancelled */
 } watch;
 
 static int32_t look(uint64_t done, uint64_t total, void *user)
@@ -49,7 +51,13 @@ static int32_t look(uint64_t done, uint64_t total, void *user)
     assert_true(seen->total == 0 || seen->total == total);
     seen->done = done;
     seen->total = total;
-    return ++seen->n_calls == seen->stop_at;
+    seen->n_calls++;
+    if (seen->n_calls == seen->strike_at && seen->cancelled != NULL) {
+        sot_session_cancel(seen->cancelled);
+    } else if (seen->n_calls == seen->strike_at) {
+        scripted.fail_at_step = scripted.n_steps + 1;
+    }
+    return seen->n_calls == seen->stop_at;
 }
 
 static void profile_sparse_has_every_cell_there_is_room_for(void **state)
@@ -138,10 +146,12 @@ static void profile_stopped_anywhere_is_cancelled_and_gives_its_pages_back(void 
         assert_null(profile);
         assert_int_equal(soti_kv_free_pages(soti_engine_kv(session->engine)), n_free);
     }
-    scripted.n_steps = 0;
-    scripted.cancels = session;
-    scripted.cancel_at_step = 1040; /* behind the warm-up */
-    assert_int_equal(soti_profile_measure(session, &brief, &profile), SOT_ERR_CANCELLED);
+    watch seen = {.strike_at = 5, .cancelled = session};
+    sot_profile_params params = brief;
+    params.progress = look;
+    params.progress_user = &seen;
+    assert_int_equal(soti_profile_measure(session, &params, &profile), SOT_ERR_CANCELLED);
+    assert_int_equal(seen.n_calls, 5);
     assert_null(profile);
     assert_int_equal(soti_kv_free_pages(soti_engine_kv(session->engine)), n_free);
     scripted_session_close(session);
@@ -154,11 +164,13 @@ static void profile_on_a_failing_device_is_none(void **state)
     for (uint32_t flags = 0; flags <= SOT_PROFILE_FULL; flags++) {
         sot_profile *profile;
         sot_profile_params params = brief;
+        watch seen = {.strike_at = 3};
         params.flags = flags;
-        scripted.n_steps = 0;
-        scripted.fail_at_step = 1030;
+        params.progress = look;
+        params.progress_user = &seen;
         assert_int_equal(soti_profile_measure(session, &params, &profile), SOT_ERR_DEVICE);
         assert_null(profile);
+        assert_int_equal(seen.n_calls, 3);
     }
     scripted_session_close(session);
 }
