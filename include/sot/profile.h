@@ -2,8 +2,8 @@
  * steps take on the user's device, measured once and kept in a file, and from them the latency of
  * normal generation and of SoT for given lengths, without a model.
  *
- * sot.h includes this file and states the rules that hold here, too. docs/latency-model.md says what
- * the model is, how far it is to be trusted, and what the paper's differs in. */
+ * sot.h includes this file and states the rules that hold here, too. docs/latency-model.md says
+ * what the model is, how far it is to be trusted, and what the paper's differs in. */
 #ifndef SOT_PROFILE_H
 #define SOT_PROFILE_H
 
@@ -109,8 +109,8 @@ SOT_API double sot_profile_decode_ns(const sot_profile *profile, uint32_t n_sequ
 /* ---- Estimating --------------------------------------------------------------------------------
  */
 
-/* How long the texts of one question are, in tokens. A text's tokens are all that are picked for it,
- * the one that ends it included. */
+/* How long the texts of one question are, in tokens. A text's tokens are all that are picked for
+ * it, the one that ends it included. */
 typedef struct sot_lengths {
     uint32_t struct_size;
     uint32_t normal_prompt;   /* of the normal answer, at least 1 */
@@ -133,9 +133,9 @@ enum { SOT_EXTRAPOLATED_LIBSOT = 1, SOT_EXTRAPOLATED_PAPER = 2 };
 
 /* Latencies in ns. The first five are libsot's: the common beginning is computed once, what is in
  * pages is not computed, a text's first token comes with its prompt's last pass, a row that has
- * ended leaves the batch, prompts go in passes of chunk_rows rows. The paper_ ones are its equations
- * (1) to (4) to the letter: nothing is shared or found, the batch is as wide as it begins and goes
- * on until the longest expansion behind the longest request ends. */
+ * ended leaves the batch, prompts go in passes of chunk_rows rows. The paper_ ones are its
+ * equations (1) to (4) to the letter: nothing is shared or found, the batch is as wide as it begins
+ * and goes on until the longest expansion behind the longest request ends. */
 typedef struct sot_estimate {
     uint32_t struct_size;
     uint32_t extrapolated; /* SOT_EXTRAPOLATED_*: lengths or batches lie beyond measured cells */
@@ -159,8 +159,8 @@ typedef struct sot_break_even_params {
     uint32_t struct_size;
     uint32_t point_tokens;    /* M: each expansion; default 64 */
     float normal_per_point;   /* tokens of the normal answer for each point; default M */
-    float skeleton_per_point; /* tokens of the skeleton for each point; default 8.43, the mean of the
-                                 14 points that the paper's two-shot prompt shows */
+    float skeleton_per_point; /* tokens of the skeleton for each point; default 8.43, the mean of
+                                 the 14 points that the paper's two-shot prompt shows */
     uint32_t normal_prompt;   /* default 13, as in the paper's Table 7 */
     uint32_t skeleton_prompt; /* default 171, the same */
     uint32_t skeleton_found;  /* default 0 */
