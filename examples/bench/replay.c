@@ -12,7 +12,7 @@
 #include "progress.h"
 #include "stand_in.h"
 
-enum { PAGE_TOKENS = 16, SLACK_TOKENS = 64, PHASE_TOKENS = 1024 };
+enum { PAGE_TOKENS = 16, SLACK_TOKENS = 64, PHASE_TOKENS = 288 };
 
 /* A new session's threads begin on the CPU that made them, and the system moves them apart when it
  * next looks, which can take longer than a small model's skeleton. */
@@ -97,7 +97,7 @@ static void fit_session(struct run *run)
     n_sot = n_sot > n_kept ? n_sot : n_kept;
     run->session_params.kv_tokens = (n_sot > n_normal ? n_sot : n_normal) + SLACK_TOKENS;
     if (run->replay->at_phase)
-        run->session_params.kv_tokens += PHASE_TOKENS + PAGE_TOKENS * lengths->n_points;
+        run->session_params.kv_tokens += PHASE_TOKENS * (1 + lengths->n_points);
 }
 
 /* ---- Asking ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ enum {
     DEFAULT_PREFILL_REPEATS = 7,
     PREFILL_WARMUPS = 2,
     REPEATS_MAX = 1000,
+    USUAL_CONTEXT = 256, /* of the steps that a refresh takes */
     ROUNDS_MAX = 7,
     COUNTED_ROUNDS = 2 /* for the progress: where cells take long there are hardly more */
 };
@@ -415,18 +416,24 @@ static sot_status probe(measuring *m, uint32_t i_table, double n_rows, sot_measu
     return SOT_OK;
 }
 
+/* A step of n sequences behind a usual context, or what there is room for. */
+static sot_measure_params usual_step(const measuring *m, const sot_profile_info *now, uint32_t n)
+{
+    uint32_t n_pages = soti_kv_page_count(soti_engine_kv(m->session->engine)) / n;
+    uint32_t n_room = n_pages > 0 ? n_pages * SOTI_PAGE_TOKENS - 1 : 1;
+    uint32_t n_past = USUAL_CONTEXT < n_room ? USUAL_CONTEXT : n_room;
+    n_past = n_past < now->n_ctx - 1 ? n_past : now->n_ctx - 1;
+    return (sot_measure_params){.n_sequences = n, .n_new = 1, .n_past = n_past};
+}
+
 static sot_status probe_all(measuring *m, const sot_profile_info *now, drift *drifted)
 {
     const sot_profile_info *was = &m->profile->info;
     uint32_t n_most =
         now->max_batch < was->decode_max_batch ? now->max_batch : was->decode_max_batch;
     uint32_t n_rows = now->n_ctx < now->chunk_rows ? now->n_ctx : now->chunk_rows;
-    RETURN_IF_ERROR(probe(m, SOTI_TABLE_DECODE, 1,
-                          (sot_measure_params){.n_sequences = 1, .n_new = 1, .n_past = 1},
-                          drifted));
-    RETURN_IF_ERROR(probe(m, SOTI_TABLE_DECODE, n_most,
-                          (sot_measure_params){.n_sequences = n_most, .n_new = 1, .n_past = 1},
-                          drifted));
+    RETURN_IF_ERROR(probe(m, SOTI_TABLE_DECODE, 1, usual_step(m, now, 1), drifted));
+    RETURN_IF_ERROR(probe(m, SOTI_TABLE_DECODE, n_most, usual_step(m, now, n_most), drifted));
     return probe(m, SOTI_TABLE_ROWS, n_rows,
                  (sot_measure_params){.n_sequences = 1, .n_new = n_rows}, drifted);
 }
