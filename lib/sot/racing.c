@@ -4,13 +4,8 @@
 #include "base/fail.h"
 #include "sot/race_times.h"
 
-/* The router begins first: where not all fit, it must not wait for what it decides about. */
+/* The router goes first: where not all fit, it must not wait for what it decides about. */
 enum { ROUTER, SKELETON, NORMAL, N_RACERS };
-
-/* Rows of prompts in a pass of the race on a CPU. The router's question is long, and as long as it
- * is read texts that have begun grow by a token a pass; on a CPU reading it in small passes takes
- * no longer, so there they are many. Elsewhere a pass takes as long for few rows as for many. */
-enum { CPU_PROMPT_ROWS = 16 };
 
 typedef struct soti_racing {
     soti_asking *asking;
@@ -53,7 +48,6 @@ static sot_status decide(soti_racing *racing)
     sot_status status = drop_loser(racing, is_sot ? NORMAL : SKELETON);
     soti_job *winner = &racing->jobs[racing->i_winner];
     winner->is_expendable = false;
-    asking->run.prompt_rows = 0;
     asking->run.muted &= ~(UINT32_C(1) << winner->stage);
     soti_writing_announce(&racing->writings[racing->i_winner], asking);
     soti_run_catch_up(&asking->run, winner);
@@ -110,9 +104,6 @@ sot_status soti_race(soti_asking *asking, sot_answer *answer, soti_race_result *
         racing.writings[i].job = &racing.jobs[i];
     }
     racing.routing.writing.job = &racing.jobs[ROUTER];
-    if (soti_engine_info(asking->session->engine).n_threads > 0) {
-        asking->run.prompt_rows = CPU_PROMPT_ROWS;
-    }
     asking->run.muted = UINT32_C(1) << SOT_STAGE_NORMAL | UINT32_C(1) << SOT_STAGE_SKELETON;
     asking->run.watch = (soti_run_watch){.on_pass = on_pass, .on_end = on_end, .user = &racing};
     sot_status status = begin(&racing);
@@ -121,7 +112,6 @@ sot_status soti_race(soti_asking *asking, sot_answer *answer, soti_race_result *
     }
     asking->run.watch = (soti_run_watch){0};
     asking->run.muted = 0;
-    asking->run.prompt_rows = 0;
     if (result->is_decided && soti_has_result(status)) {
         result->won_ns = soti_race_times_won(&racing.times, racing.jobs[racing.i_winner].stage);
         sot_status taken = take_winner(&racing, answer);

@@ -203,47 +203,10 @@ static sot_status admit(soti_loop *loop)
     return SOT_OK;
 }
 
-/* Moves the shortest of the items from i on there, with its owner. */
-static void bring_shortest(soti_loop *loop, uint32_t i, uint32_t n_items)
-{
-    uint32_t i_shortest = i;
-    for (uint32_t k = i + 1; k < n_items; k++) {
-        if (loop->work[k].n_tokens < loop->work[i_shortest].n_tokens) {
-            i_shortest = k;
-        }
-    }
-    soti_work work = loop->work[i];
-    soti_job *owner = loop->owners[i];
-    loop->work[i] = loop->work[i_shortest];
-    loop->owners[i] = loop->owners[i_shortest];
-    loop->work[i_shortest] = work;
-    loop->owners[i_shortest] = owner;
-}
-
-/* Cuts the prompts among the items, those from i_first on, to run->prompt_rows in all. Returns the
- * number of items that are left. */
-static uint32_t limit_prompts(soti_loop *loop, uint32_t i_first, uint32_t n_items)
-{
-    uint32_t n_left = loop->run->prompt_rows;
-    uint32_t i = i_first;
-    while (i < n_items && n_left > 0) {
-        bring_shortest(loop, i, n_items);
-        soti_work *work = &loop->work[i++];
-        if (work->n_tokens > n_left) {
-            work->n_tokens = n_left;
-            work->want_pick = 0;
-            work->logits = NULL;
-        }
-        n_left -= work->n_tokens;
-    }
-    return i;
-}
-
 /* Decode rows go first, so that long prompts cannot crowd them out of a step. */
 static uint32_t gather(soti_loop *loop)
 {
     uint32_t n_items = 0;
-    uint32_t n_decode = 0;
     const uint32_t order[2] = {SOTI_JOB_DECODE, SOTI_JOB_PREFILL};
     for (uint32_t k = 0; k < 2; k++) {
         for (uint32_t i = 0; i < loop->n_active; i++) {
@@ -252,9 +215,8 @@ static uint32_t gather(soti_loop *loop)
                 soti_job_propose(loop->active[i], &loop->work[n_items++]);
             }
         }
-        n_decode = k == 0 ? n_items : n_decode;
     }
-    return loop->run->prompt_rows > 0 ? limit_prompts(loop, n_decode, n_items) : n_items;
+    return n_items;
 }
 
 /* A step's time, handed out by rows: what is handed out in all is the step's, to the nanosecond. */

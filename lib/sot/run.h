@@ -49,9 +49,7 @@ typedef struct soti_run {
     void *room_user;
     soti_stage_stats stats[SOTI_STAGE_COUNT];
     uint32_t n_prefill_total[SOTI_STAGE_COUNT]; /* prompt tokens computed in all, for events */
-    uint32_t muted;       /* bit SOT_STAGE_*: events of that stage are not reported, text waits */
-    uint32_t prompt_rows; /* of a pass at most, the shortest prompts first; 0: as many as the engine
-                             takes, in order of start */
+    uint32_t muted; /* bit SOT_STAGE_*: events of that stage are not reported, text waits */
     soti_run_watch watch;
     bool stopped; /* the callback asked to stop; it is not called again */
 } soti_run;

@@ -413,31 +413,6 @@ static void run_muted_stage_is_caught_up_with(void **state)
     close_session(2);
 }
 
-/* Shortest first, 16 rows of prompts a pass: 10 + 6; 14 + 2; 16; 12, and beside them who is done
- * with its prompt decodes a row. */
-static void run_prompt_rows_limit_a_pass_and_go_to_the_shortest(void **state)
-{
-    (void)state;
-    open_session(3, 0, 128);
-    run.prompt_rows = 16;
-    make_job(0, 30, 2);
-    make_job(1, 20, 9);
-    make_job(2, 10, 9);
-    for (uint32_t i = 0; i < 3; i++) {
-        script_text(i, "0123456789", true);
-    }
-    assert_int_equal(soti_jobs_run(&run, jobs, 3), SOT_OK);
-    assert_int_equal(scripted.most_rows, 16 + 2);
-    assert_int_equal(scripted.n_prompt_rows, 60);
-    assert_int_equal(stats->decode_tokens, 2 + 9 + 9);
-    /* Job 2 is done with its prompt in the first pass, job 1 in the second: 10 passes in all. */
-    assert_int_equal(scripted.n_steps, 10);
-    for (uint32_t i = 0; i < 3; i++) {
-        assert_int_equal(jobs[i].finish, SOT_FINISH_LENGTH);
-    }
-    close_session(3);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -457,7 +432,6 @@ int main(void)
         TEST(run_is_stopped_by_what_a_watcher_returns),
         TEST(run_expendable_job_without_room_is_no_failure),
         TEST(run_muted_stage_is_caught_up_with),
-        TEST(run_prompt_rows_limit_a_pass_and_go_to_the_shortest),
     };
     return cmocka_run_group_tests_name("run", tests, NULL, NULL);
 }
