@@ -353,7 +353,9 @@ class DemoModel(unittest.TestCase):
         self.assertEqual(answer["mode"], "sot" if label == "sot" else "normal")
 
     def test_routed_answers_as_the_mode_that_was_chosen(self):
-        """The demo model was trained to say the letters, A about a question of its kinds."""
+        """The demo model was trained to say the letters, A about a question of its kinds. On a CPU
+        the router's question fills the passes but for some rows of the second, which the skeleton
+        takes: nothing is spent on the normal answer where that loses."""
         questions = {"sot": QUESTION, "normal": "Write a poem about the sea."}
         for label, question in questions.items():
             alone = ask_json("-m", DEMO, "--mode", label, *self.SHORT, question)
@@ -363,7 +365,8 @@ class DemoModel(unittest.TestCase):
                 self.assertEqual(routed["text"], alone["text"])
                 self.assertEqual(routed["decision"]["letter"] == "A", label == "sot")
                 self.assertEqual(routed["decision"]["n_tokens"], 1)
-                self.assertEqual(routed["stats"]["spent_tokens"] > 0, bool(options))
+                self.assertEqual(routed["stats"]["spent_tokens"] > 0,
+                                 bool(options) and label == "normal")
 
     def test_routers_without_the_model_decide_at_once(self):
         for router, label in ("always", "sot"), ("never", "normal"):
@@ -384,10 +387,10 @@ class DemoModel(unittest.TestCase):
 
     def test_stats_of_a_routed_answer_tell_the_decision(self):
         done = sot("ask", "-m", DEMO, "--mode", "routed", "--concurrent", "--stats", *self.SHORT,
-                   QUESTION)
+                   "Write a poem about the sea.")
         self.assertRegex(done.stderr.decode(), r"(?m)^route +\d+ +\d+ ")
         self.assertRegex(done.stderr.decode(),
-                         r"(?m)^router prompting: SoT \(A, [01]\.\d\d\) after \d+\.\d+ s, "
+                         r"(?m)^router prompting: normal \([BC], [01]\.\d\d\) after \d+\.\d+ s, "
                          r"\d+ tokens spent on what was not chosen, about -?\d+\.\d+ s won$")
 
     def test_compare_agrees_with_single_runs(self):
