@@ -468,7 +468,10 @@ static void scale(sot_profile *profile, const drift *drifted)
 sot_status soti_profile_refresh(const sot_profile *profile, sot_session *session, sot_profile **out)
 {
     *out = NULL;
-    measuring m = {.session = session, .cell_ns = default_cell_ns, .least_ns = least_refresh_ns};
+    measuring m = {.session = session,
+                   .cell_ns = default_cell_ns,
+                   .least_ns = least_refresh_ns,
+                   .is_refresh = true};
     drift drifted = {.n = 0};
     const sot_profile_info now = info_of(session);
     RETURN_IF_ERROR(complete_params(&m.params));
