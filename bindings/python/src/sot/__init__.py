@@ -1,0 +1,1 @@
+"""Skeleton-of-Thought on a LLaMA runtime: the Python side of libsot."""
