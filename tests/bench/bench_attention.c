@@ -1,7 +1,7 @@
 /* Times what surrounds the weight products of a step on the CPU: attention of decode and prefill,
  * an empty run of the thread pool, picking tokens. Not a test. After a build of the library:
  *
- *   cc -O2 -D_GNU_SOURCE -Iinclude -Ilib tests/bench/bench_attention.c build/libsot.a \
+ *   cc -O2 -D_GNU_SOURCE -Iinclude -Ilib tests/bench/bench_attention.c build/libsot_internal.a \
  *      -o bench_attention -lpcre2-8 -ljansson -lm -lpthread
  *   ./bench_attention [isa [threads]]
  *

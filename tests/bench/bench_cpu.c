@@ -1,8 +1,8 @@
 /* Times the CPU backend's stages on weights of a given shape that lie in no cache, beside the rate
  * at which the same threads merely read those weights. Not a test. After a build of the library:
  *
- *   cc -O2 -D_GNU_SOURCE -Iinclude -Ilib tests/bench/bench_cpu.c build/libsot.a -o bench_cpu \
- *      -lpcre2-8 -ljansson -lm -lpthread
+ *   cc -O2 -D_GNU_SOURCE -Iinclude -Ilib tests/bench/bench_cpu.c build/libsot_internal.a \
+ *      -o bench_cpu -lpcre2-8 -ljansson -lm -lpthread
  *   ./bench_cpu [isa [threads [cpu]]]
  *
  * With "cpu" and one thread the clock is the processor's time of this process, which leaves out

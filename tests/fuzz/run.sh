@@ -12,14 +12,14 @@ build=build-fuzz
 cmake -S . -B $build -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DCMAKE_C_FLAGS=-fsanitize=fuzzer-no-link -DSOT_SANITIZE=address,undefined \
     -DSOT_EXAMPLES=OFF -DSOT_TESTS=OFF >/dev/null
-cmake --build $build --target sot_static -j "$(nproc)" -- --no-print-directory -s
+cmake --build $build --target sot_internal -j "$(nproc)" -- --no-print-directory -s
 
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
 for target in "$@"; do
     echo "== $target, $seconds s"
     clang-14 -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
         -fno-sanitize-recover=all -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror \
-        -Iinclude -Ilib "tests/fuzz/$target.c" $build/libsot.a \
+        -Iinclude -Ilib "tests/fuzz/$target.c" $build/libsot_internal.a \
         $(pkg-config --libs libpcre2-8 jansson) -lm -lpthread -o "$build/$target"
     found="$build/corpus/$target"
     mkdir -p "$found"
