@@ -34,7 +34,13 @@
 
 /* What the _INIT macros are made of: zero but for struct_size. */
 #ifdef __cplusplus
-#define SOT_STRUCT_INIT(type) {sizeof(type)}
+#define SOT_STRUCT_INIT(type) sot_struct_init<type>()
+template <typename Struct> inline Struct sot_struct_init()
+{
+    Struct made = Struct();
+    made.struct_size = static_cast<uint32_t>(sizeof made);
+    return made;
+}
 extern "C" {
 #else
 #define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}

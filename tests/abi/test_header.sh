@@ -1,19 +1,31 @@
 #!/bin/sh
-# The public headers compile alone, as C99 to C++20, under every compiler there is, without warning.
+# Each public header compiles alone, as C99 to C++20, under every compiler there is, with more
+# warnings than a strict host asks for; and so does a program that uses every _INIT macro.
 set -u
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cat >"$work/use.c" <<'C'
-#include <sot/sot.h>
-int main(void)
+for header in include/sot/*.h; do
+    name=$(basename "$header" .h)
+    echo "#include <sot/$name.h>" >"$work/$name.c"
+    # It takes nothing from, and gives nothing away to, what comes before it.
+    printf '#include <sot/%s.h>\n#include <sot/sot.h>\nint main(void) { return SOT_OK; }\n' \
+        "$name" >"$work/then_$name.c"
+done
 {
-    sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
-    sot_generate_params_init(&params);
-    return params.struct_size == sizeof params ? (int)SOT_OK : 1;
-}
-C
-cp "$work/use.c" "$work/use.cc"
+    echo '#include <sot/sot.h>'
+    echo 'int main(void) {'
+    sed -n 's/^#define \(SOT_[A-Z_]*_INIT\) SOT_STRUCT_INIT(\(sot_[a-z_]*\))$/\1 \2/p' include/sot/*.h |
+        while read -r macro type; do
+            echo "    { const $type a = $macro; static $type b = $macro;"
+            echo "      if (a.struct_size != sizeof(a) || b.struct_size != sizeof(b)) return 1; }"
+        done
+    echo '    return 0;'
+    echo '}'
+} >"$work/init_macros.c"
+n_macros=$(grep -c 'const sot_' "$work/init_macros.c")
+[ "$n_macros" -ge 17 ] || { echo "header: only $n_macros _INIT macros were found" >&2; exit 1; }
+
 n=0
 for pair in gcc:c99 gcc:c11 g++:c++11 g++:c++20 clang-14:c99 clang-14:c11 clang++-14:c++11 \
     clang++-14:c++20; do
@@ -24,12 +36,24 @@ for pair in gcc:c99 gcc:c11 g++:c++11 g++:c++20 clang-14:c99 clang-14:c11 clang+
         continue
     fi
     case $standard in
-    c++*) source="$work/use.cc" extra=-Wno-missing-field-initializers ;;
-    *) source="$work/use.c" extra= ;;
+    c++*) flags="-x c++ -Wold-style-cast" ;;
+    *) flags="-x c -Wc++-compat -Wstrict-prototypes" ;;
     esac
+    for source in "$work"/*.c; do
+        # shellcheck disable=SC2086
+        "$compiler" $flags -std="$standard" -Wall -Wextra -pedantic -Wshadow -Wconversion -Wundef \
+            -Werror -Iinclude -fsyntax-only "$source" || {
+            echo "header: $(basename "$source") fails as $standard with $compiler" >&2
+            exit 1
+        }
+        n=$((n + 1))
+    done
     # shellcheck disable=SC2086
-    "$compiler" -std="$standard" -Wall -Wextra -pedantic -Werror $extra -Iinclude -c "$source" \
-        -o "$work/use.o" || { echo "header: fails as $standard with $compiler" >&2; exit 1; }
-    n=$((n + 1))
+    "$compiler" $flags -std="$standard" -Iinclude "$work/init_macros.c" -o "$work/init_macros" &&
+        "$work/init_macros" || {
+        echo "header: an _INIT macro sets no size as $standard with $compiler" >&2
+        exit 1
+    }
 done
-echo "header: compiles in $n ways"
+[ "$n" -gt 0 ] || { echo "header: there is no compiler" >&2; exit 1; }
+echo "header: $n compilations, $n_macros _INIT macros"
