@@ -59,8 +59,9 @@ typedef struct sot_answer sot_answer;   /* what was generated, with statistics *
 /* ---- 1. Models --------------------------------------------------------------------------------
  */
 
-/* Called while a model loads or is saved, about once per tensor: done of total bytes. On a CUDA
- * device weights are read, then moved there, and count twice. Non-zero cancels. Since 0.1. */
+/* Called while a model loads or is saved, about once per tensor, or per 32 MiB of a file that is
+ * copied: done of total bytes. On a CUDA device weights are read, then moved there, and count
+ * twice. Non-zero cancels. Since 0.1. */
 typedef int32_t (*sot_progress_fn)(uint64_t done_bytes, uint64_t total_bytes, void *user);
 
 /* Called with one line of information, without newline, from the thread that runs the call. level
@@ -72,10 +73,25 @@ enum {
 };
 typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 
+/* How weights are held. Without a flag FP16 weights are used where their file is mapped: nothing is
+ * copied, pages come in when first used and go when memory is short, and processes share them. The
+ * file must then stay as it is while the model lives. It may be renamed or removed, and another put
+ * in its place by renaming; but bytes written into it change answers, and where it becomes shorter,
+ * the next call that needs what is gone ends the process with SIGBUS, of which a library cannot
+ * make a status. Since 0.1. */
+enum {
+    SOT_MODEL_COPY = 1, /* files are read into memory at loading and not needed afterwards: takes as
+                           many bytes as they have, shared with no other process (where weights are
+                           converted, until that is done) */
+    SOT_MODEL_LOCK = 2  /* weights are brought in at loading and stay in memory (mlock), so that no
+                           answer waits for a disk; MEMORY where RLIMIT_MEMLOCK forbids it. Does not
+                           by itself help where the file becomes shorter */
+};
+
 /* How a model is loaded. Since 0.1. */
 typedef struct sot_model_params {
     uint32_t struct_size;
-    uint32_t flags;        /* none defined yet; 0 */
+    uint32_t flags;        /* SOT_MODEL_* */
     const char *device;    /* "cpu", "cuda:N", "cuda" ("cuda:0"), or "auto" (default): the first
                               CUDA device that takes the weights, otherwise the CPU and a line in
                               the log that says why */
@@ -90,8 +106,8 @@ SOT_API void sot_model_params_init(sot_model_params *params);
 /* Loads a model: a GGUF file, a Hugging Face directory (config.json, *.safetensors,
  * tokenizer.model), or "random:7b", "random:13b", "random:33b",
  * "random:DIMxLAYERSxHEADSxFFxVOCAB", each with an optional "?seed=N".
- * FP16 weights are used where the file is mapped; the file must not be changed while in use. CUDA
- * devices are reached through libsot-cuda.so, which is looked for beside libsot.
+ * A file that is written to while it is being opened or copied is IO. CUDA devices are reached
+ * through libsot-cuda.so, which is looked for beside libsot.
  * Returns ARGUMENT, MEMORY, IO, FORMAT, UNSUPPORTED, RANGE (a weight FP16 cannot hold), CANCELLED,
  * DEVICE (plugin, driver or device is missing; a sentence says which). The caller owns *out.
  * Since 0.1. */

@@ -33,7 +33,8 @@ sot_status sot_model_load(const char *path, const sot_model_params *params, sot_
     }
     sot_model_params full;
     RETURN_IF_ERROR(soti_params_read("model parameters", params, sizeof full, &full));
-    RETURN_IF_ERROR(soti_check_flags("model parameters", full.flags, 0));
+    RETURN_IF_ERROR(
+        soti_check_flags("model parameters", full.flags, SOT_MODEL_COPY | SOT_MODEL_LOCK));
     return soti_model_open(path, &full, out);
 }
 

@@ -1,10 +1,12 @@
 /* See alloc.h. */
 #include "alloc.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "fail.h"
 
@@ -80,4 +82,24 @@ void soti_map_free(void *block, size_t bytes)
     if (block != NULL) {
         munmap(block, bytes);
     }
+}
+
+static sot_status fail_lock(size_t bytes, int error_number)
+{
+    char reason[128];
+    struct rlimit limit;
+    const char *text = strerror_r(error_number, reason, sizeof reason);
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return soti_fail(SOT_ERR_MEMORY, "%zu bytes of memory cannot be locked: %s", bytes, text);
+    }
+    return soti_fail(SOT_ERR_MEMORY,
+                     "%zu bytes of memory cannot be locked: %s; RLIMIT_MEMLOCK lets this process "
+                     "lock %llu in all",
+                     bytes, text, (unsigned long long)limit.rlim_cur);
+}
+
+/* mlock also reads what is not in memory yet, and rounds to pages itself. */
+sot_status soti_map_lock(const void *block, size_t bytes)
+{
+    return mlock(block, bytes) == 0 ? SOT_OK : fail_lock(bytes, errno);
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sot/status.h"
+
 /* Zeroed memory for count items; count * size is checked. count 0 gives a valid pointer. */
 void *soti_alloc(size_t count, size_t size);
 
@@ -22,6 +24,10 @@ void soti_free(void *block);
 /* Large zeroed memory straight from the system, page-aligned, touched by nobody yet; bytes > 0. */
 void *soti_map_alloc(size_t bytes);
 void soti_map_free(void *block, size_t bytes);
+
+/* Brings the pages of a mapped range in and keeps them in memory until they are unmapped. Returns
+ * MEMORY, with what the system allows. */
+sot_status soti_map_lock(const void *block, size_t bytes);
 
 /* *result = a * b or a + b; false if that overflows. */
 static inline bool soti_mul(size_t a, size_t b, size_t *result)

@@ -1,6 +1,7 @@
 /* See checkpoint.h. Chooses the reader and fills in what every format leaves open. */
 #include "io/checkpoint.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,15 +32,27 @@ static bool ends_with(const char *text, const char *end)
     return text_size >= end_size && strcmp(text + text_size - end_size, end) == 0;
 }
 
-static sot_status read_path(const char *path, const soti_log *log, sot_progress_fn progress,
-                            void *user, soti_checkpoint *out)
+sot_status soti_checkpoint_take_file(const char *path, const soti_intake *intake,
+                                     soti_checkpoint *checkpoint)
+{
+    soti_filemap *map = &checkpoint->maps[checkpoint->n_maps];
+    RETURN_IF_ERROR(intake->copies ? soti_filemap_read(path, intake->progress, map)
+                                   : soti_filemap_open(path, map));
+    checkpoint->n_maps++;
+    return SOT_OK;
+}
+
+static sot_status read_path(const char *path, const soti_intake *intake, soti_checkpoint *out)
 {
     struct stat status;
     if (strncmp(path, "random:", 7) == 0) {
-        return soti_random_model_read(path, progress, user, out);
+        out->was_read = true;
+        return soti_random_model_read(path, intake->progress->fn, intake->progress->user, out);
     }
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        return soti_huggingface_read(path, log, out);
+    out->was_read = intake->copies;
+    bool is_there = stat(path, &status) == 0;
+    if (is_there && S_ISDIR(status.st_mode)) {
+        return soti_huggingface_read(path, intake, out);
     }
     if (ends_with(path, ".safetensors")) {
         return soti_fail(SOT_ERR_UNSUPPORTED,
@@ -47,7 +60,8 @@ static sot_status read_path(const char *path, const soti_log *log, sot_progress_
                          "and config.json",
                          path);
     }
-    return soti_gguf_read(path, log, out);
+    intake->progress->total_bytes = is_there ? (uint64_t)status.st_size : 0;
+    return soti_gguf_read(path, intake, out);
 }
 
 sot_status soti_checkpoint_pad_vocabulary(soti_checkpoint *checkpoint, uint32_t n_pieces)
@@ -78,13 +92,15 @@ static sot_status complete(soti_checkpoint *checkpoint)
     return checkpoint->conversation != NULL ? SOT_OK : SOT_ERR_MEMORY;
 }
 
-sot_status soti_checkpoint_open(const char *path, const soti_log *log, sot_progress_fn progress,
-                                void *user, soti_checkpoint *out)
+sot_status soti_checkpoint_open(const char *path, uint32_t flags, const soti_log *log,
+                                sot_progress_fn progress, void *user, soti_checkpoint *out)
 {
+    soti_file_progress files = {.fn = progress, .user = user};
+    soti_intake intake = {.copies = (flags & SOT_MODEL_COPY) != 0, .log = log, .progress = &files};
     *out = (soti_checkpoint){.bos_id = -1, .eos_id = -1};
     sot_status status = copy_path(path, &out->path);
     if (status == SOT_OK) {
-        status = read_path(out->path, log, progress, user, out);
+        status = read_path(out->path, &intake, out);
     }
     if (status == SOT_OK) {
         status = complete(out);
@@ -109,16 +125,25 @@ const soti_tensor *soti_checkpoint_find(const soti_checkpoint *checkpoint, const
                    compare_name);
 }
 
-void soti_checkpoint_close(soti_checkpoint *checkpoint)
+void soti_checkpoint_close_files(soti_checkpoint *checkpoint)
 {
     for (size_t i = 0; i < checkpoint->n_tensors; i++) {
         soti_free(checkpoint->tensors[i].name);
     }
     soti_free(checkpoint->tensors);
+    checkpoint->tensors = NULL;
+    checkpoint->n_tensors = 0;
     for (size_t i = 0; i < checkpoint->n_maps; i++) {
         soti_filemap_close(&checkpoint->maps[i]);
     }
     soti_free(checkpoint->maps);
+    checkpoint->maps = NULL;
+    checkpoint->n_maps = 0;
+}
+
+void soti_checkpoint_close(soti_checkpoint *checkpoint)
+{
+    soti_checkpoint_close_files(checkpoint);
     soti_map_free(checkpoint->owned, checkpoint->owned_bytes);
     soti_vocabulary_free(&checkpoint->vocabulary);
     soti_free(checkpoint->conversation);

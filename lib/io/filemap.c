@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "io/path_name.h"
+
+enum { READ_BYTES = 32 << 20 }; /* between two calls of progress */
 
 static const char *kind_of_file(mode_t mode)
 {
@@ -24,55 +27,136 @@ static const char *kind_of_file(mode_t mode)
     return "a device";
 }
 
-static sot_status check_file(int descriptor, const char *path, size_t *size)
+static sot_status check_file(int descriptor, const char *path, struct stat *out)
 {
-    struct stat status;
-    if (fstat(descriptor, &status) != 0) {
+    if (fstat(descriptor, out) != 0) {
         return soti_fail_io(path, "examined", errno);
     }
-    if (!S_ISREG(status.st_mode)) {
+    if (!S_ISREG(out->st_mode)) {
         return soti_fail(SOT_ERR_IO, "%s: is %s, not a regular file", path,
-                         kind_of_file(status.st_mode));
+                         kind_of_file(out->st_mode));
     }
-    if (status.st_size <= 0) {
+    if (out->st_size <= 0) {
         return soti_fail(SOT_ERR_FORMAT, "%s: the file is empty", path);
     }
-    if ((uintmax_t)status.st_size > SIZE_MAX) {
+    if ((uintmax_t)out->st_size > SIZE_MAX) {
         return soti_fail(SOT_ERR_IO, "%s: %jd bytes do not fit this machine's address space", path,
-                         (intmax_t)status.st_size);
+                         (intmax_t)out->st_size);
     }
-    *size = (size_t)status.st_size;
     return SOT_OK;
 }
 
-sot_status soti_filemap_open(const char *path, soti_filemap *out)
+/* Somebody who writes to the file while it is being taken leaves half of the old and half of the
+ * new. */
+static sot_status check_unchanged(int descriptor, const char *path, const struct stat *before)
+{
+    struct stat now;
+    RETURN_IF_ERROR(check_file(descriptor, path, &now));
+    if (now.st_size != before->st_size) {
+        return soti_fail(SOT_ERR_IO, "%s: had %jd bytes when it was opened and has %jd now", path,
+                         (intmax_t)before->st_size, (intmax_t)now.st_size);
+    }
+    if (now.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != before->st_mtim.tv_nsec) {
+        return soti_fail(SOT_ERR_IO, "%s: was written to while it was being read", path);
+    }
+    return SOT_OK;
+}
+
+static sot_status report(soti_file_progress *progress, size_t n, const char *path)
+{
+    if (progress == NULL || progress->fn == NULL) {
+        return SOT_OK;
+    }
+    progress->done_bytes += n;
+    if (progress->total_bytes < progress->done_bytes) { /* it has grown */
+        progress->total_bytes = progress->done_bytes;
+    }
+    return progress->fn(progress->done_bytes, progress->total_bytes, progress->user) == 0
+               ? SOT_OK
+               : soti_fail(SOT_ERR_CANCELLED, "%s: reading it was cancelled", path);
+}
+
+/* Fills data with the first size bytes of the file. */
+static sot_status read_all(int descriptor, soti_file_progress *progress, const soti_filemap *map,
+                           uint8_t *data)
+{
+    size_t n_done = 0;
+    while (n_done < map->size) {
+        size_t rest = map->size - n_done;
+        ssize_t n = read(descriptor, data + n_done, rest < READ_BYTES ? rest : READ_BYTES);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return soti_fail_io(map->path, "read", errno);
+        }
+        if (n == 0) {
+            return soti_fail(SOT_ERR_IO, "%s: ended after %zu of the %zu bytes it had", map->path,
+                             n_done, map->size);
+        }
+        n_done += (size_t)n;
+        RETURN_IF_ERROR(report(progress, (size_t)n, map->path));
+    }
+    return SOT_OK;
+}
+
+static sot_status map_file(int descriptor, soti_filemap *map)
+{
+    void *data = mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (data == MAP_FAILED) {
+        return soti_fail_io(map->path, "mapped", errno);
+    }
+    map->data = data;
+    return SOT_OK;
+}
+
+static sot_status copy_file(int descriptor, soti_file_progress *progress, soti_filemap *map)
+{
+    uint8_t *data = soti_map_alloc(map->size);
+    if (data == NULL) {
+        return soti_fail_in(SOT_ERR_MEMORY, "%s: ", map->path);
+    }
+    map->data = data;
+    return read_all(descriptor, progress, map, data);
+}
+
+static sot_status take_file(const char *path, bool copies, soti_file_progress *progress,
+                            soti_filemap *out)
 {
     *out = (soti_filemap){0};
+    struct stat before;
     int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (descriptor < 0) {
         return soti_fail_io(path, "opened", errno);
     }
-    size_t size = 0;
-    char *copy = NULL;
-    sot_status status = check_file(descriptor, path, &size);
+    sot_status status = check_file(descriptor, path, &before);
+    if (status == SOT_OK) {
+        out->size = (size_t)before.st_size;
+        out->path = soti_copy_text(path, strlen(path));
+        status = out->path != NULL ? SOT_OK : SOT_ERR_MEMORY;
+    }
+    if (status == SOT_OK) {
+        status = copies ? copy_file(descriptor, progress, out) : map_file(descriptor, out);
+    }
+    if (status == SOT_OK) {
+        status = check_unchanged(descriptor, path, &before);
+    }
     if (status != SOT_OK) {
-        goto end;
+        soti_filemap_close(out);
     }
-    copy = soti_copy_text(path, strlen(path));
-    if (copy == NULL) {
-        status = SOT_ERR_MEMORY;
-        goto end;
-    }
-    void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (data == MAP_FAILED) {
-        status = soti_fail_io(path, "mapped", errno);
-        soti_free(copy);
-        goto end;
-    }
-    *out = (soti_filemap){.path = copy, .data = data, .size = size};
-end:
     close(descriptor);
     return status;
+}
+
+sot_status soti_filemap_open(const char *path, soti_filemap *out)
+{
+    return take_file(path, false, NULL, out);
+}
+
+sot_status soti_filemap_read(const char *path, soti_file_progress *progress, soti_filemap *out)
+{
+    return take_file(path, true, progress, out);
 }
 
 void soti_filemap_close(soti_filemap *map)

@@ -316,19 +316,18 @@ static sot_status read_model(gguf_reader *reader)
     return soti_gguf_read_vocabulary(&reader->metadata, out);
 }
 
-sot_status soti_gguf_read(const char *path, const soti_log *log, soti_checkpoint *out)
+sot_status soti_gguf_read(const char *path, const soti_intake *intake, soti_checkpoint *out)
 {
     out->maps = soti_alloc(1, sizeof *out->maps);
     if (out->maps == NULL) {
         return SOT_ERR_MEMORY;
     }
-    RETURN_IF_ERROR(soti_filemap_open(path, &out->maps[0]));
-    out->n_maps = 1;
+    RETURN_IF_ERROR(soti_checkpoint_take_file(path, intake, out));
     gguf_reader reader = {
         .cursor = {.file = soti_path_base(out->maps[0].path),
                    .data = out->maps[0].data,
                    .size = out->maps[0].size},
-        .log = log,
+        .log = intake->log,
         .out = out,
     };
     sot_status status = read_model(&reader);

@@ -3,6 +3,8 @@
  * them. */
 #include "io/checkpoint.h"
 
+#include <sys/stat.h>
+
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "io/hf_config.h"
@@ -11,9 +13,31 @@
 #include "io/path_name.h"
 #include "io/safetensors.h"
 
-static sot_status open_files(const char *folder, const soti_hf_index *index, soti_tensor_list *list,
+/* A file that is missing adds nothing here; opening it will say so. */
+static sot_status add_up_files(const char *folder, const soti_hf_index *index,
+                               uint64_t *total_bytes)
+{
+    for (size_t i = 0; i < index->n_files; i++) {
+        struct stat status;
+        char *path = soti_path_join(folder, index->files[i]);
+        if (path == NULL) {
+            return SOT_ERR_MEMORY;
+        }
+        if (stat(path, &status) == 0 && status.st_size > 0) {
+            *total_bytes += (uint64_t)status.st_size;
+        }
+        soti_free(path);
+    }
+    return SOT_OK;
+}
+
+static sot_status open_files(const char *folder, const soti_hf_index *index,
+                             const soti_intake *intake, soti_tensor_list *list,
                              soti_checkpoint *out)
 {
+    if (intake->copies) {
+        RETURN_IF_ERROR(add_up_files(folder, index, &intake->progress->total_bytes));
+    }
     out->maps = soti_alloc(index->n_files, sizeof *out->maps);
     if (out->maps == NULL) {
         return SOT_ERR_MEMORY;
@@ -23,37 +47,36 @@ static sot_status open_files(const char *folder, const soti_hf_index *index, sot
         if (path == NULL) {
             return SOT_ERR_MEMORY;
         }
-        sot_status status = soti_filemap_open(path, &out->maps[i]);
+        sot_status status = soti_checkpoint_take_file(path, intake, out);
         soti_free(path);
         RETURN_IF_ERROR(status);
-        out->n_maps++;
         RETURN_IF_ERROR(soti_safetensors_read(&out->maps[i], i, list));
     }
     return SOT_OK;
 }
 
-static sot_status read_tensors(const char *folder, const soti_log *log, soti_checkpoint *out)
+static sot_status read_tensors(const char *folder, const soti_intake *intake, soti_checkpoint *out)
 {
     soti_hf_index index;
     soti_tensor_list list = {0};
     sot_status status = soti_hf_index_read(folder, &index);
     if (status == SOT_OK) {
-        status = open_files(folder, &index, &list, out);
+        status = open_files(folder, &index, intake, &list, out);
     }
     if (status == SOT_OK) {
         status = soti_hf_index_check(&index, &list);
     }
     if (status == SOT_OK) {
-        status = soti_tensor_list_finish(&list, SOTI_NAMES_HUGGINGFACE, log, out);
+        status = soti_tensor_list_finish(&list, SOTI_NAMES_HUGGINGFACE, intake->log, out);
     }
     soti_tensor_list_free(&list);
     soti_hf_index_free(&index);
     return status;
 }
 
-sot_status soti_huggingface_read(const char *path, const soti_log *log, soti_checkpoint *out)
+sot_status soti_huggingface_read(const char *path, const soti_intake *intake, soti_checkpoint *out)
 {
     RETURN_IF_ERROR(soti_hf_config_read(path, out));
-    RETURN_IF_ERROR(read_tensors(path, log, out));
-    return soti_hf_vocabulary_read(path, log, out);
+    RETURN_IF_ERROR(read_tensors(path, intake, out));
+    return soti_hf_vocabulary_read(path, intake->log, out);
 }

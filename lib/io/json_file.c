@@ -80,7 +80,7 @@ sot_status soti_json_read(const char *folder, const char *name, json_t **out)
     if (path == NULL) {
         return SOT_ERR_MEMORY;
     }
-    sot_status status = soti_filemap_open(path, &map);
+    sot_status status = soti_filemap_read(path, NULL, &map);
     if (status == SOT_OK) {
         status = soti_json_parse(name, map.data, map.size, out);
         soti_filemap_close(&map);

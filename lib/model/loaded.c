@@ -20,12 +20,16 @@ static sot_status open_parts(sot_model *model, const char *path, const sot_model
     RETURN_IF_ERROR(soti_placement_open(params->device, &model->log, params->progress,
                                         params->progress_user, placement));
     soti_checkpoint *checkpoint = &model->checkpoint;
-    RETURN_IF_ERROR(
-        soti_checkpoint_open(path, &model->log, soti_placement_progress, placement, checkpoint));
+    RETURN_IF_ERROR(soti_checkpoint_open(path, params->flags, &model->log, soti_placement_progress,
+                                         placement, checkpoint));
     RETURN_IF_ERROR(open_tokenizer(model));
-    /* Where weights were made while opening, progress has run from nothing to all already. */
-    sot_progress_fn progress = checkpoint->owned == NULL ? soti_placement_progress : NULL;
-    RETURN_IF_ERROR(soti_weight_set_build(checkpoint, progress, placement, &model->weights));
+    /* Where opening has read the weights, progress has run from nothing to all already. */
+    sot_progress_fn progress = checkpoint->was_read ? NULL : soti_placement_progress;
+    soti_weight_set *weights = &model->weights;
+    RETURN_IF_ERROR(soti_weight_set_build(checkpoint, params->flags, progress, placement, weights));
+    if (!weights->is_in_place) {
+        soti_checkpoint_close_files(checkpoint);
+    }
     return soti_placement_fill(placement, &checkpoint->shape, &model->weights.view);
 }
 

@@ -1,6 +1,7 @@
 /* See weights.h. Two walks over the matrices in the order of the forward pass: the first takes what
  * can be used in place and adds up what must be copied, so that the second converts into memory of
- * exactly that size. In-place tensors are never read here: their pages come in on first use. */
+ * exactly that size. In-place tensors are read here only to lock them; otherwise their pages come
+ * in on first use. */
 #include "weights.h"
 
 #include <math.h>
@@ -22,6 +23,7 @@ enum {
 typedef struct builder {
     const soti_checkpoint *checkpoint;
     soti_weight_set *set;
+    bool locks;
     sot_progress_fn progress;
     void *user;
     uint64_t done_bytes, total_bytes;
@@ -194,6 +196,14 @@ static sot_status convert(soti_pool *pool, const soti_tensor *tensor, uint16_t *
                           : fail_range(tensor, first_bad, "beyond what FP16 holds (65504)");
 }
 
+static sot_status lock_tensor(const builder *build, const soti_tensor *tensor)
+{
+    if (!build->locks || soti_map_lock(tensor->data, tensor->bytes) == SOT_OK) {
+        return SOT_OK;
+    }
+    return soti_fail_in(SOT_ERR_MEMORY, "%s: tensor %s: ", tensor->file, tensor->name);
+}
+
 static sot_status place(builder *build, const soti_tensor *tensor, const uint16_t **slot)
 {
     if (must_copy(tensor)) {
@@ -202,6 +212,8 @@ static sot_status place(builder *build, const soti_tensor *tensor, const uint16_
         build->next_copy += copy_bytes(tensor) / sizeof(uint16_t);
     } else {
         *slot = (const uint16_t *)(const void *)tensor->data;
+        build->set->is_in_place = true;
+        RETURN_IF_ERROR(lock_tensor(build, tensor));
     }
     return report(build, tensor);
 }
@@ -259,17 +271,24 @@ static sot_status build_set(builder *build)
         if (set->converted == NULL) {
             return SOT_ERR_MEMORY;
         }
+        if (build->locks && soti_map_lock(set->converted, set->converted_bytes) != SOT_OK) {
+            return soti_fail_in(SOT_ERR_MEMORY, "%s: converted weights: ", build->checkpoint->path);
+        }
         RETURN_IF_ERROR(soti_pool_create_any(&build->pool));
     }
     build->next_copy = set->converted;
     return visit_all(build, place);
 }
 
-sot_status soti_weight_set_build(const soti_checkpoint *checkpoint, sot_progress_fn progress,
-                                 void *user, soti_weight_set *out)
+sot_status soti_weight_set_build(const soti_checkpoint *checkpoint, uint32_t flags,
+                                 sot_progress_fn progress, void *user, soti_weight_set *out)
 {
     *out = (soti_weight_set){0};
-    builder build = {.checkpoint = checkpoint, .set = out, .progress = progress, .user = user};
+    builder build = {.checkpoint = checkpoint,
+                     .set = out,
+                     .locks = (flags & SOT_MODEL_LOCK) != 0,
+                     .progress = progress,
+                     .user = user};
     sot_status status = build_set(&build);
     soti_pool_free(build.pool);
     if (status != SOT_OK) {

@@ -3,6 +3,8 @@
 #ifndef SOTI_MODEL_WEIGHTS_H
 #define SOTI_MODEL_WEIGHTS_H
 
+#include <stdbool.h>
+
 #include "backend/backend.h"
 #include "io/checkpoint.h"
 
@@ -14,12 +16,14 @@ typedef struct soti_weight_set {
     size_t converted_bytes;
     uint64_t weight_bytes; /* a decode step reads them: all matrices but an untied embedding */
     uint64_t n_parameters;
+    bool is_in_place; /* a matrix is used where it lies in the checkpoint's files or memory */
 } soti_weight_set;
 
-/* Refuses values that FP16 cannot hold, by name of tensor and index. *out is zeroed on failure.
+/* Refuses values that FP16 cannot hold, by name of tensor and index. flags are sot_model_params':
+ * SOT_MODEL_LOCK brings every matrix in and locks it, one by one. *out is zeroed on failure.
  * Returns RANGE, MEMORY, CANCELLED (progress returned non-zero), FORMAT. */
-sot_status soti_weight_set_build(const soti_checkpoint *checkpoint, sot_progress_fn progress,
-                                 void *user, soti_weight_set *out);
+sot_status soti_weight_set_build(const soti_checkpoint *checkpoint, uint32_t flags,
+                                 sot_progress_fn progress, void *user, soti_weight_set *out);
 void soti_weight_set_free(soti_weight_set *set);
 
 #endif

@@ -101,7 +101,7 @@ sot_status soti_chat_parse(sot_chat *chat, const char *file, const char *text, s
 sot_status soti_chat_read(sot_chat *chat, const char *path)
 {
     soti_filemap map;
-    sot_status status = soti_filemap_open(path, &map);
+    sot_status status = soti_filemap_read(path, NULL, &map);
     if (status == SOT_ERR_FORMAT) {
         return SOT_OK; /* an empty file: a conversation that has not begun */
     }

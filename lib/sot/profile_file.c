@@ -422,7 +422,7 @@ sot_status soti_profile_load(const char *path, sot_profile **out)
 {
     soti_filemap map;
     *out = NULL;
-    RETURN_IF_ERROR(soti_filemap_open(path, &map));
+    RETURN_IF_ERROR(soti_filemap_read(path, NULL, &map));
     sot_status status = soti_profile_parse(soti_path_base(path), map.data, map.size, out);
     soti_filemap_close(&map);
     return status;

@@ -269,7 +269,7 @@ sot_status soti_router_file_load(const char *path, sot_router **out)
         RETURN_IF_ERROR(find_installed(found));
         path = found;
     }
-    RETURN_IF_ERROR(soti_filemap_open(path, &map));
+    RETURN_IF_ERROR(soti_filemap_read(path, NULL, &map));
     sot_status status = soti_router_file_read(path, map.data, map.size, out);
     soti_filemap_close(&map);
     return status;

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     soti_log log = {NULL, NULL};
     soti_checkpoint checkpoint;
-    if (soti_checkpoint_open(path, &log, NULL, NULL, &checkpoint) != SOT_OK) {
+    if (soti_checkpoint_open(path, 0, &log, NULL, NULL, &checkpoint) != SOT_OK) {
         return 0;
     }
     const soti_filemap *map = &checkpoint.maps[0];

@@ -195,7 +195,7 @@ static const soti_log no_log = {NULL, NULL};
 
 static sot_status open_model(const char *path, soti_checkpoint *out)
 {
-    return soti_checkpoint_open(path, &no_log, NULL, NULL, out);
+    return soti_checkpoint_open(path, 0, &no_log, NULL, NULL, out);
 }
 
 /* Opening fails with this status and a sentence that has all the parts; nothing is left. The last

@@ -20,9 +20,9 @@ static void load_arguments_are_checked(void **state)
     assert_int_equal(sot_model_load("", NULL, &model), SOT_ERR_ARGUMENT);
     assert_int_equal(sot_model_load(tiny, NULL, NULL), SOT_ERR_ARGUMENT);
     sot_model_params params = SOT_MODEL_PARAMS_INIT;
-    params.flags = 2;
+    params.flags = SOT_MODEL_COPY | SOT_MODEL_LOCK | 4;
     assert_int_equal(sot_model_load(tiny, &params, &model), SOT_ERR_UNSUPPORTED);
-    assert_non_null(strstr(sot_error_message(), "flags 0x2"));
+    assert_non_null(strstr(sot_error_message(), "flags 0x7, only 0x3"));
     params = (sot_model_params){0};
     assert_int_equal(sot_model_load(tiny, &params, &model), SOT_ERR_ARGUMENT);
     assert_non_null(strstr(sot_error_message(), "struct_size is 0"));

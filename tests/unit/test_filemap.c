@@ -1,6 +1,7 @@
-/* Mapping regular files, and refusing everything else without waiting for it. */
+/* Mapping and reading regular files, and refusing everything else without waiting for it. */
 #include "model_files.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -9,19 +10,27 @@
 
 static soti_filemap map;
 
-static void check_map_refused(const char *path, sot_status status, const char *part)
+/* Mapped or read: what is refused is the same. */
+static sot_status take(bool reads, const char *path)
 {
-    memset(&map, 0xA5, sizeof map);
-    assert_int_equal(soti_filemap_open(path, &map), status);
-    assert_non_null(strstr(soti_fail_message(), path));
-    assert_non_null(strstr(soti_fail_message(), part));
-    assert_null(map.path);
-    assert_null(map.data);
-    assert_int_equal(map.size, 0);
-    soti_filemap_close(&map);
+    return reads ? soti_filemap_read(path, NULL, &map) : soti_filemap_open(path, &map);
 }
 
-static void filemap_regular_file_is_mapped_whole(void **state)
+static void check_map_refused(const char *path, sot_status status, const char *part)
+{
+    for (int reads = 0; reads < 2; reads++) {
+        memset(&map, 0xA5, sizeof map);
+        assert_int_equal(take(reads, path), status);
+        assert_non_null(strstr(soti_fail_message(), path));
+        assert_non_null(strstr(soti_fail_message(), part));
+        assert_null(map.path);
+        assert_null(map.data);
+        assert_int_equal(map.size, 0);
+        soti_filemap_close(&map);
+    }
+}
+
+static void filemap_regular_file_is_taken_whole(void **state)
 {
     (void)state;
     static uint8_t data[10000];
@@ -29,13 +38,13 @@ static void filemap_regular_file_is_mapped_whole(void **state)
     for (size_t i = 0; i < sizeof data; i++) {
         data[i] = (uint8_t)(i * 7 + i / 256);
     }
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < 2 * (sizeof sizes / sizeof sizes[0]); i++) {
         const char *path = path_of("file");
-        write_file(path, data, sizes[i]);
-        assert_int_equal(soti_filemap_open(path, &map), SOT_OK);
+        write_file(path, data, sizes[i / 2]);
+        assert_int_equal(take(i % 2, path), SOT_OK);
         assert_string_equal(map.path, path);
-        assert_int_equal(map.size, sizes[i]);
-        assert_memory_equal(map.data, data, sizes[i]);
+        assert_int_equal(map.size, sizes[i / 2]);
+        assert_memory_equal(map.data, data, sizes[i / 2]);
         soti_filemap_close(&map);
         assert_null(map.data);
         soti_filemap_close(&map);
@@ -93,7 +102,7 @@ static void filemap_larger_than_the_address_space_is_refused(void **state)
         skip();
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
-    check_map_refused(path, SOT_ERR_MEMORY, "cannot be mapped");
+    check_map_refused(path, SOT_ERR_MEMORY, "be mapped");
     close(descriptor);
 }
 
@@ -101,21 +110,92 @@ static void filemap_allocation_may_fail(void **state)
 {
     (void)state;
     write_file(path_of("file"), "abc", 3);
-    soti_alloc_fail_at(0);
-    assert_int_equal(soti_filemap_open(path_of("file"), &map), SOT_ERR_MEMORY);
-    assert_true(soti_alloc_fail_at(-1) < 0);
+    for (int reads = 0; reads < 2; reads++) {
+        for (long n = 0; n <= reads; n++) { /* the path's copy; the bytes' memory */
+            soti_alloc_fail_at(n);
+            assert_int_equal(take(reads, path_of("file")), SOT_ERR_MEMORY);
+            assert_true(soti_alloc_fail_at(-1) < 0);
+            assert_null(map.data);
+        }
+    }
+}
+
+/* Progress that writes to the file, or asks to stop, as soon as it has heard something. */
+typedef struct meddler {
+    const char *path;
+    off_t new_size; /* negative: the size stays, and a byte is written */
+    int32_t stops;
+    uint64_t done, total;
+} meddler;
+
+static int32_t meddle(uint64_t done, uint64_t total, void *user)
+{
+    meddler *self = user;
+    self->done = done;
+    self->total = total;
+    if (self->path != NULL && self->new_size >= 0) {
+        assert_int_equal(truncate(self->path, self->new_size), 0);
+    } else if (self->path != NULL) {
+        FILE *file = fopen(self->path, "r+b");
+        assert_non_null(file);
+        assert_int_equal(fputc('x', file), 'x');
+        assert_int_equal(fclose(file), 0);
+        const struct timespec later[2] = {{.tv_sec = 4000000000}, {.tv_sec = 4000000000}};
+        assert_int_equal(utimensat(AT_FDCWD, self->path, later, 0), 0); /* clocks are coarse */
+    }
+    return self->stops;
+}
+
+static void filemap_changed_while_it_is_read_is_io(void **state)
+{
+    (void)state;
+    static const struct {
+        off_t new_size;
+        const char *words;
+    } cases[] = {{2, "had 3 bytes when it was opened and has 2 now"},
+                 {4, "had 3 bytes when it was opened and has 4 now"},
+                 {0, "the file is empty"},
+                 {-1, "was written to while it was being read"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        meddler other = {.path = path_of("file"), .new_size = cases[i].new_size};
+        soti_file_progress progress = {.fn = meddle, .user = &other, .total_bytes = 3};
+        write_file(path_of("file"), "abc", 3);
+        sot_status status = soti_filemap_read(path_of("file"), &progress, &map);
+        assert_int_equal(status, cases[i].new_size == 0 ? SOT_ERR_FORMAT : SOT_ERR_IO);
+        assert_non_null(strstr(soti_fail_message(), cases[i].words));
+        assert_null(map.data);
+    }
+}
+
+static void filemap_read_reports_bytes_and_can_be_cancelled(void **state)
+{
+    (void)state;
+    static uint8_t data[5000];
+    meddler listener = {0};
+    soti_file_progress progress = {
+        .fn = meddle, .user = &listener, .done_bytes = 100, .total_bytes = 6000};
+    write_file(path_of("file"), data, sizeof data);
+    assert_int_equal(soti_filemap_read(path_of("file"), &progress, &map), SOT_OK);
+    assert_int_equal(listener.done, 5100);
+    assert_int_equal(listener.total, 6000);
+    soti_filemap_close(&map);
+    listener.stops = 1;
+    assert_int_equal(soti_filemap_read(path_of("file"), &progress, &map), SOT_ERR_CANCELLED);
+    assert_non_null(strstr(soti_fail_message(), path_of("file")));
     assert_null(map.data);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(filemap_regular_file_is_mapped_whole),
+        cmocka_unit_test(filemap_regular_file_is_taken_whole),
         cmocka_unit_test(filemap_link_to_a_file_is_followed),
         cmocka_unit_test(filemap_what_is_no_file_is_refused_without_waiting),
         cmocka_unit_test(filemap_missing_empty_or_unreachable_is_named),
         cmocka_unit_test(filemap_larger_than_the_address_space_is_refused),
         cmocka_unit_test(filemap_allocation_may_fail),
+        cmocka_unit_test(filemap_changed_while_it_is_read_is_io),
+        cmocka_unit_test(filemap_read_reports_bytes_and_can_be_cancelled),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

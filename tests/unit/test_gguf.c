@@ -184,7 +184,7 @@ static void gguf_unknown_tensor_is_logged_and_ignored(void **state)
     image.tensors[image.n_tensors].offset += 32 - image.data.size % 32;
     image.n_tensors++;
     image.data.size += 32 + 4 * 24;
-    assert_int_equal(soti_checkpoint_open(image_write(&image), &log, NULL, NULL, &checkpoint),
+    assert_int_equal(soti_checkpoint_open(image_write(&image), 0, &log, NULL, NULL, &checkpoint),
                      SOT_OK);
     assert_int_equal(n_lines, 1);
     check_tiny_tensors(&checkpoint);

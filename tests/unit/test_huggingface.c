@@ -84,7 +84,7 @@ static void huggingface_unknown_tensor_is_logged_and_ignored(void **state)
     soti_log log = {check_line, &n_lines};
     image.more = "\"model.layers.9.x\":{\"dtype\":\"F16\",\"shape\":[0],\"data_offsets\":[0,0]},";
     st_write(&image, "model.safetensors");
-    assert_int_equal(soti_checkpoint_open(test_folder, &log, NULL, NULL, &checkpoint), SOT_OK);
+    assert_int_equal(soti_checkpoint_open(test_folder, 0, &log, NULL, NULL, &checkpoint), SOT_OK);
     assert_int_equal(n_lines, 1);
     soti_checkpoint_close(&checkpoint);
 }

@@ -132,13 +132,14 @@ static int32_t log_progress(uint64_t done, uint64_t total, void *user)
 static void model_progress_runs_once_from_nothing_to_all(void **state)
 {
     (void)state;
-    for (int i = 0; i < PATHS; i++) {
+    for (int i = 0; i < 2 * PATHS; i++) {
         progress_log log = {0};
         sot_model_params params = SOT_MODEL_PARAMS_INIT;
+        params.flags = i % 2 == 0 ? 0 : SOT_MODEL_COPY;
         params.progress = log_progress;
         params.progress_user = &log;
         sot_model *model;
-        assert_int_equal(soti_model_open(paths[i], &params, &model), SOT_OK);
+        assert_int_equal(soti_model_open(paths[i / 2], &params, &model), SOT_OK);
         assert_true(log.n_calls > 0);
         assert_true(log.done == log.total);
         soti_model_release(model);
@@ -148,14 +149,15 @@ static void model_progress_runs_once_from_nothing_to_all(void **state)
 static void model_progress_can_cancel_at_any_call(void **state)
 {
     (void)state;
-    for (int i = 0; i < PATHS; i++) {
+    for (int i = 0; i < 2 * PATHS; i++) {
         for (uint32_t stop_at = 1;; stop_at++) {
             progress_log log = {.stop_at = stop_at};
             sot_model_params params = SOT_MODEL_PARAMS_INIT;
+            params.flags = i % 2 == 0 ? 0 : SOT_MODEL_COPY;
             params.progress = log_progress;
             params.progress_user = &log;
             sot_model *model;
-            sot_status status = soti_model_open(paths[i], &params, &model);
+            sot_status status = soti_model_open(paths[i / 2], &params, &model);
             if (log.n_calls < stop_at) {
                 assert_int_equal(status, SOT_OK);
                 soti_model_release(model);
@@ -170,13 +172,14 @@ static void model_progress_can_cancel_at_any_call(void **state)
 static void model_open_survives_every_failed_allocation(void **state)
 {
     (void)state;
-    const sot_model_params params = SOT_MODEL_PARAMS_INIT;
-    for (int i = 0; i < PATHS; i++) {
+    sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    for (int i = 0; i < 2 * PATHS; i++) {
+        params.flags = i % 2 == 0 ? 0 : SOT_MODEL_COPY;
         long n = 0;
         for (;; n++) {
             sot_model *model;
             soti_alloc_fail_at(n);
-            sot_status status = soti_model_open(paths[i], &params, &model);
+            sot_status status = soti_model_open(paths[i / 2], &params, &model);
             if (soti_alloc_fail_at(-1) >= 0) {
                 assert_int_equal(status, SOT_OK);
                 soti_model_release(model);

@@ -96,7 +96,7 @@ static void random_presets_have_published_sizes(void **state)
     for (size_t i = 0; i < 3; i++) {
         uint64_t total = 0;
         sot_status status =
-            soti_checkpoint_open(presets[i].spec, &no_log, cancel_at_once, &total, &checkpoint);
+            soti_checkpoint_open(presets[i].spec, 0, &no_log, cancel_at_once, &total, &checkpoint);
         if (status == SOT_ERR_MEMORY) {
             print_message("[ SKIPPED  ] %s: %s\n", presets[i].spec, soti_fail_message());
             continue;
@@ -251,9 +251,9 @@ static void random_progress_grows(void **state)
 {
     (void)state;
     uint64_t last = 0;
-    assert_int_equal(
-        soti_checkpoint_open("random:64x2x4x200x300", &no_log, record_progress, &last, &checkpoint),
-        SOT_OK);
+    assert_int_equal(soti_checkpoint_open("random:64x2x4x200x300", 0, &no_log, record_progress,
+                                          &last, &checkpoint),
+                     SOT_OK);
     assert_true(last > 0 && last <= checkpoint.owned_bytes);
     soti_checkpoint_close(&checkpoint);
 }

@@ -108,7 +108,7 @@ static void free_fixture(fixture *f)
 static void assert_build_fails(const fixture *f, sot_status status, const char *words)
 {
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), status);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), status);
     assert_non_null(strstr(soti_fail_message(), words));
     assert_null(set.layers);
     assert_null(set.converted);
@@ -120,7 +120,7 @@ static void weights_fp16_is_used_in_place(void **state)
     (void)state;
     fixture *f = make_fixture(SOTI_TYPE_F16);
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     assert_int_equal(set.converted_bytes, 0);
     assert_null(set.converted);
     assert_ptr_equal(set.view.embedding, f->tensors[EMBEDDING].data);
@@ -145,7 +145,7 @@ static void weights_fp16_at_an_odd_address_is_copied(void **state)
         f->blocks[K_PROJ][1 + i] = (uint8_t)(i * 37); /* infinities too: FP16 is never judged */
     }
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     assert_ptr_equal(set.view.layers[0].wk, set.converted);
     assert_int_equal((uintptr_t)set.view.layers[0].wk % 2, 0);
     assert_memory_equal(set.converted, f->tensors[K_PROJ].data, f->tensors[K_PROJ].bytes);
@@ -185,7 +185,7 @@ static void weights_f32_is_rounded_to_nearest_even(void **state)
         set_f32(f, DOWN, i, known[i].value);
     }
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     for (size_t i = 0; i < n_known; i++) {
         assert_int_equal(set.view.layers[0].w_down[i], known[i].half);
     }
@@ -202,7 +202,7 @@ static void weights_bf16_is_converted_at_any_address(void **state)
     const uint16_t half[] = {0x3C00, 0xB800, 0x4248, 0x0000};
     memcpy(f->blocks[Q_PROJ] + 1, bf16, sizeof bf16);
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     assert_memory_equal(set.view.layers[0].wq, half, sizeof half);
     soti_weight_set_free(&set);
     free_fixture(f);
@@ -223,7 +223,7 @@ static void weights_values_beyond_fp16_are_refused_by_name(void **state)
     set_f32(f, DOWN, 5, 0);
     set_f32(f, DOWN, 17, 0);
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     soti_weight_set_free(&set);
     free_fixture(f);
 }
@@ -261,7 +261,7 @@ static void weights_norms_become_f32_from_every_type(void **state)
     memcpy(f->blocks[6], bf16, sizeof bf16);
     set_f32(f, LAST_NORM, 3, 1e30f); /* FP32 holds what FP16 does not */
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     const float first[D_MODEL] = {1.0f, 0.5f, -2.0f, 0x1p-24f};
     const float second[D_MODEL] = {1.0f, 0.5f, 0x1p127f, 0x1p-133f};
     assert_memory_equal(set.view.layers[0].attention_norm, first, sizeof first);
@@ -283,7 +283,7 @@ static void weights_tied_output_is_the_embedding(void **state)
         f->checkpoint.tensors = f->tensors + 1; /* no lm_head.weight */
         f->checkpoint.n_tensors = TENSORS_MAX - 1;
         soti_weight_set set;
-        assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+        assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
         assert_ptr_equal(set.view.output, set.view.embedding);
         soti_weight_set_free(&set);
         free_fixture(f);
@@ -298,12 +298,12 @@ static void weights_sizes_are_those_of_the_shape(void **state)
     const uint64_t norms = 3 * 4;
     fixture *f = make_fixture(SOTI_TYPE_F16);
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     assert_int_equal(set.n_parameters, layer + 2 * table + norms);
     assert_int_equal(set.weight_bytes, 2 * (layer + table));
     soti_weight_set_free(&set);
     f->checkpoint.tied_output = 1;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, NULL, NULL, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set), SOT_OK);
     assert_int_equal(set.n_parameters, layer + table + norms);
     assert_int_equal(set.weight_bytes, 2 * (layer + table));
     soti_weight_set_free(&set);
@@ -331,7 +331,7 @@ static void weights_progress_ends_at_all_bytes(void **state)
     fixture *f = make_fixture(SOTI_TYPE_F32);
     progress_log log = {0};
     soti_weight_set set;
-    assert_int_equal(soti_weight_set_build(&f->checkpoint, log_progress, &log, &set), SOT_OK);
+    assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, log_progress, &log, &set), SOT_OK);
     assert_int_equal(log.n_calls, 9); /* one per matrix */
     assert_int_equal(log.done, log.total);
     assert_int_equal(log.total, 4 * (2 * 5 * 4 + 2 * 4 * 4 + 2 * 2 * 4 + 3 * 4 * 6));
@@ -346,7 +346,7 @@ static void weights_progress_cancels_at_any_tensor(void **state)
     for (uint32_t stop_at = 1; stop_at <= 9; stop_at++) {
         progress_log log = {.stop_at = stop_at};
         soti_weight_set set;
-        assert_int_equal(soti_weight_set_build(&f->checkpoint, log_progress, &log, &set),
+        assert_int_equal(soti_weight_set_build(&f->checkpoint, 0, log_progress, &log, &set),
                          SOT_ERR_CANCELLED);
         assert_int_equal(log.n_calls, stop_at);
         assert_null(set.converted);
@@ -376,7 +376,7 @@ static void weights_build_survives_every_failed_allocation(void **state)
     for (;; n++) {
         soti_weight_set set;
         soti_alloc_fail_at(n);
-        sot_status status = soti_weight_set_build(&f->checkpoint, NULL, NULL, &set);
+        sot_status status = soti_weight_set_build(&f->checkpoint, 0, NULL, NULL, &set);
         bool passed_all = soti_alloc_fail_at(-1) >= 0;
         assert_int_equal(status, passed_all ? SOT_OK : SOT_ERR_MEMORY);
         if (passed_all) {
