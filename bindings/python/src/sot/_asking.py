@@ -1,0 +1,132 @@
+"""One question under way on a session: the call, its callbacks, and the result made of it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
+
+from . import _layout
+from ._call import Call, Mailbox
+from ._constants import RouterKind, Status
+from ._events import event_of
+from ._library import library
+from ._options import Options, Packed, decide
+from ._owned import Owned
+from ._records import sized
+
+if TYPE_CHECKING:
+    from ._session import Session
+
+T = TypeVar("T")
+
+Invoke = Callable[[Any, Any, Any], int]
+"""(session, params, out) to a status: the library's function with its other arguments."""
+
+
+class _RouteQuestion:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class Asking(Generic[T]):
+    """A call that has not begun. out receives the library's object; make copies it."""
+
+    def __init__(
+        self,
+        session: Session,
+        options: Options,
+        invoke: Invoke,
+        make: Callable[[], T],
+        out: Optional[Owned] = None,
+        *,
+        streaming: bool = False,
+        on_end: Optional[Callable[[], None]] = None,
+    ) -> None:
+        packed = Packed(options)
+        if streaming and packed.on_event is not None:
+            raise TypeError("on_event: a stream has the events itself")
+        mail = Mailbox()
+        if streaming or packed.on_event is not None:
+            packed.struct.on_event = _event_callback(mail, streaming)
+        if packed.on_route is not None:
+            packed.struct.on_route = _route_callback(mail)
+        handle = session._begin()
+        self._make = make
+        self._out = out
+        self.call = Call(
+            _function(handle, packed, invoke, out),
+            mail,
+            _handler(packed),
+            lambda: library().sot_session_cancel(handle.cell),
+            lambda: use_up_cancel(handle),
+            on_end,
+        )
+
+    def run(self) -> T:
+        """Runs the call to its end and returns what came of it."""
+        self.call.wait()
+        return self.result()
+
+    def result(self) -> T:
+        """What came of a call that has ended. Raises what a callback raised and the exception of
+        a status, with the partial result where there is one."""
+        self.call.raise_failure()
+        status = self.call.status
+        if status == 0:
+            return self._make()
+        if status in (Status.ERR_CANCELLED, Status.ERR_CONTEXT_FULL) and self._out:
+            raise self.call.error(self._make())
+        raise self.call.error()
+
+
+def _function(
+    handle: Owned, packed: Packed, invoke: Invoke, out: Optional[Owned]
+) -> Callable[[], int]:
+    """What the worker runs; it keeps session and parameters alive."""
+
+    def function() -> int:
+        return invoke(
+            handle.cell, ctypes.byref(packed.struct), None if out is None else out.out()
+        )
+
+    return function
+
+
+def _event_callback(mail: Mailbox, streaming: bool) -> Any:
+    def report(event: Any, _user: object) -> int:
+        copy = event_of(event.contents)
+        if copy is None:
+            return 0
+        if streaming:
+            mail.post(copy)
+            return 0
+        return 1 if mail.ask(copy) else 0
+
+    return _layout.sot_event_fn(mail.guard(report))
+
+
+def _route_callback(mail: Mailbox) -> Any:
+    def route(question: bytes, decision: Any, _user: object) -> int:
+        decide(mail.ask(_RouteQuestion(question.decode("utf-8", "replace"))), decision.contents)
+        return 0
+
+    return _layout.sot_route_fn(mail.guard(route))
+
+
+def _handler(packed: Packed) -> Callable[[Any], Any]:
+    on_event, on_route = packed.on_event, packed.on_route
+
+    def handle(item: Any) -> Any:
+        function: Any = on_route if isinstance(item, _RouteQuestion) else on_event
+        return function(item.text if isinstance(item, _RouteQuestion) else item)
+
+    return handle
+
+
+def use_up_cancel(handle: Owned) -> None:
+    """A request to cancel that comes when the call has returned would stop the session's next one.
+    This call, which the library refuses once it has the session, uses the request up."""
+    params = sized(_layout.sot_generate_params)
+    params.router = RouterKind.TRAINED
+    decision = sized(_layout.sot_decision)
+    library().sot_route(handle.cell, b"-", ctypes.byref(params), ctypes.byref(decision))

@@ -1,0 +1,300 @@
+"""A long call into the library: it runs on a thread of its own while the caller waits.
+
+Python delivers signals to the main thread, between bytecodes; a main thread inside libsot would not
+notice Ctrl-C before the answer is complete. So the library runs on a worker, and the caller waits
+where signals can reach it. An exception there, of a signal or of a callback, stops the call, waits
+for its end, which takes one pass over the weights at most, and goes on its way.
+
+  CALL-1  callbacks run in the waiting thread, never in the worker, which waits for their reply
+  CALL-2  when wait() has returned or raised, the library is no longer in the call
+  CALL-3  the worker runs only if it is first to take the claim; who gives up before, takes it
+  CALL-4  a request to stop reaches the running call alone, never the session's next one
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Optional, Set, Tuple
+
+from ._errors import ForkError, SotError, ThreadError, error_of
+from ._library import last_message
+
+if TYPE_CHECKING:
+    import asyncio
+
+END = object()
+"""The last item of a call."""
+_STOP = object()
+
+
+class _Stopped(Exception):
+    """In the worker: there will be no reply, the call is to end."""
+
+
+class _Request:
+    """An item that the worker waits for a reply to."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+
+class Mailbox:
+    """What worker and caller say to one another."""
+
+    def __init__(self) -> None:
+        self.items: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+        self.replies: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+        self.stopped = False
+        self.failure: Optional[BaseException] = None
+        self.sleeper: "Optional[Tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]]" = None
+
+    def post(self, item: Any) -> None:
+        """Leaves an item for the caller, and wakes it where it is an event loop's task."""
+        self.items.put(item)
+        sleeper, self.sleeper = self.sleeper, None
+        if sleeper is not None:
+            loop, future = sleeper
+            try:
+                loop.call_soon_threadsafe(_wake, future)
+            except RuntimeError:
+                pass  # the loop was closed: nobody is waiting
+
+    async def sleep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Waits, as the only task that does, until there is an item."""
+        future = loop.create_future()
+        self.sleeper = (loop, future)
+        try:
+            if self.items.empty():
+                await future
+        finally:
+            self.sleeper = None
+
+    def ask(self, item: Any) -> Any:
+        """Leaves an item and waits for its reply. Raises _Stopped where there will be none."""
+        if self.stopped:
+            raise _Stopped
+        self.post(_Request(item))
+        reply = self.replies.get()
+        if reply is _STOP:
+            raise _Stopped
+        return reply
+
+    def guard(self, function: Callable[..., int]) -> Callable[..., int]:
+        """A callback for the library: non-zero, which stops the call, where function raises."""
+
+        def guarded(*arguments: Any) -> int:
+            if self.stopped:
+                return 1
+            try:
+                return function(*arguments)
+            except _Stopped:
+                return 1
+            except BaseException as error:
+                self.failure = error
+                return 1
+
+        return guarded
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Call:
+    """One call into the library.
+
+    function returns a status; it runs on the worker and keeps what it needs alive. handle answers
+    the items that were left with Mailbox.ask. cancel makes function return soon, settle takes back
+    a request to cancel that came too late; both may be None.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], int],
+        mail: Mailbox,
+        handle: Optional[Callable[[Any], Any]] = None,
+        cancel: Optional[Callable[[], None]] = None,
+        settle: Optional[Callable[[], None]] = None,
+        on_end: Optional[Callable[[], None]] = None,
+    ) -> None:
+        self.mail = mail
+        self._handle = handle
+        self.pid = os.getpid()
+        self.status = 0
+        self.message = ""
+        self.ended = False
+        self._function: Optional[Callable[[], int]] = function
+        self._cancel = cancel
+        self._settle = settle
+        self._on_end = on_end
+        self._claim = threading.Lock()
+        # Held while a request to cancel is decided upon; the garbage collector may make another.
+        self._in_library = threading.RLock()
+        self._running = False
+        self._cancelled = False
+        self._worker: Optional[int] = None
+
+    def start(self) -> None:
+        """Starts the worker. Raises ThreadError."""
+        _running.add(self)
+        try:
+            threading.Thread(target=self._work, name="sot", daemon=True).start()
+        except RuntimeError as error:
+            self._give_up()
+            raise ThreadError(str(error)) from error
+
+    def _work(self) -> None:
+        if not self._claim.acquire(blocking=False):
+            return
+        self._worker = threading.get_ident()
+        try:
+            self._run()
+        except BaseException as error:
+            self.mail.failure = error
+        finally:
+            self._finish()
+
+    def _run(self) -> None:
+        function, self._function = self._function, None
+        assert function is not None
+        self._running = True
+        status = function()
+        with self._in_library:
+            self._running = False
+        if status != 0:
+            self.message = last_message()
+        self.status = status
+        if self._cancelled and self._settle is not None:
+            self._settle()
+
+    def _finish(self) -> None:
+        self._function = self._handle = self._cancel = self._settle = None
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
+        self.ended = True
+        _running.discard(self)
+        self.mail.post(END)
+
+    def _give_up(self) -> None:
+        """Ends a call whose worker has not begun; one that has is left alone."""
+        if self._claim.acquire(blocking=False):
+            self._finish()
+
+    def stop(self) -> None:
+        """Asks the library to end the call soon; does not wait. From any thread."""
+        self.mail.stopped = True
+        self.mail.replies.put(_STOP)
+        if self.pid != os.getpid():
+            return
+        self._give_up()
+        with self._in_library:
+            cancel = self._cancel
+            if self._running and cancel is not None:
+                self._cancelled = True
+                cancel()
+
+    def drain(self) -> None:
+        """Waits for the end of a call that was stopped. Later signals do not cut it short; what
+        their handlers raise comes out when the call has ended."""
+        late: Optional[BaseException] = None
+        while not (self.ended or self._worker == threading.get_ident()):
+            if self.pid != os.getpid():
+                return
+            try:
+                self.mail.items.get(timeout=0.1)
+            except queue.Empty:
+                pass
+            except BaseException as error:
+                late = error
+        if late is not None:
+            raise late
+
+    def deal_with(self, item: Any) -> Any:
+        """Answers a request and returns None; returns any other item, END being the last one.
+        Where the request's handler raises, the call is stopped."""
+        if not isinstance(item, _Request):
+            return item
+        handle = self._handle
+        if self.mail.stopped or handle is None:
+            return None
+        try:
+            self.mail.replies.put(handle(item.item))
+            return None
+        except BaseException:
+            self.stop()
+            self.drain()
+            raise
+
+    def check_process(self) -> None:
+        """Raises ForkError in a child of the process that began the call."""
+        if self.pid != os.getpid():
+            raise ForkError("a call that process {} began goes on there only".format(self.pid))
+
+    def next_item(self) -> Any:
+        """Waits for the next item that is not a request; END is the last one. Whatever a signal or
+        a handler raises stops the call."""
+        while True:
+            self.check_process()
+            try:
+                item = self.mail.items.get()
+            except BaseException:
+                self.stop()
+                self.drain()
+                raise
+            item = self.deal_with(item)
+            if item is not None:
+                return item
+
+    def wait(self) -> None:
+        """Runs the call to its end. Raises what a callback or a signal raised."""
+        try:
+            self.start()
+            while self.next_item() is not END:
+                pass
+        except BaseException:
+            self.stop()
+            self.drain()
+            raise
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raises what went wrong in the worker beside the library's status."""
+        failure, self.mail.failure = self.mail.failure, None
+        if failure is not None:
+            raise failure
+
+    def error(self, partial: Any = None) -> SotError:
+        """The exception for a status other than OK."""
+        return error_of(self.status, self.message, partial)
+
+
+_running: Set[Call] = set()
+
+
+def wait_for(
+    function: Callable[[], int],
+    mail: Optional[Mailbox] = None,
+    handle: Optional[Callable[[Any], Any]] = None,
+    cancel: Optional[Callable[[], None]] = None,
+    settle: Optional[Callable[[], None]] = None,
+) -> None:
+    """Runs function on a worker to its end and raises the exception of its status."""
+    call = Call(function, mail or Mailbox(), handle, cancel, settle)
+    call.wait()
+    if call.status != 0:
+        raise call.error()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """The interpreter must not go away under a worker that is about to call back into it."""
+    calls = [call for call in list(_running) if call.pid == os.getpid()]
+    for call in calls:
+        call.stop()
+    for call in calls:
+        call.drain()

@@ -1,0 +1,168 @@
+"""Chat: rounds of question and answer that go in front of the next question (paper, App. B.2)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Sequence, Union, overload
+from typing import Tuple
+
+from . import _layout, _pack
+from ._answer import Answer
+from ._asking import Asking
+from ._constants import ChatFlags
+from ._errors import BusyError
+from ._library import check, library
+from ._options import Options
+from ._owned import Owned, alive
+from ._records import sized
+from ._session import Session
+from ._stream import Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Round(NamedTuple):
+    """A question and its final answer."""
+
+    question: str
+    answer: str
+
+
+class Chat(Sequence[Round]):
+    """A sequence of rounds. It belongs to no session: each round may be generated on another one,
+    or on another model.
+
+    reserve_tokens: kept free behind the prompt for what will be written; 0: a quarter of the
+    session's n_ctx. keep_all: a full context is an error; no round is ever left out.
+
+    While a round is generated, everything else raises BusyError, and so do two threads at once.
+
+    Raises OutOfMemoryError.
+    """
+
+    def __init__(self, *, reserve_tokens: int = 0, keep_all: bool = False) -> None:
+        lib = library()
+        self._open(reserve_tokens, keep_all, lib.sot_chat_create)
+
+    def _open(self, reserve_tokens: int, keep_all: bool, function: Any, *arguments: Any) -> None:
+        self._owned: Optional[Owned] = None
+        self._in_use = threading.Lock()
+        params = sized(_layout.sot_chat_params)
+        params.reserve_tokens = _pack.number("reserve_tokens", reserve_tokens)
+        params.flags = ChatFlags.KEEP_ALL if keep_all else 0
+        owned = Owned(_layout.chat_p, library().sot_chat_free)
+        check(function(*arguments, ctypes.byref(params), owned.out()))
+        self._owned = owned
+
+    @classmethod
+    def load(cls, path: _pack.Path, *, reserve_tokens: int = 0, keep_all: bool = False) -> Chat:
+        """Reads the rounds that save wrote. Raises FileError, FormatError (it names file and
+        line), OutOfMemoryError."""
+        chat = cls.__new__(cls)
+        encoded = _pack.path("path", path)
+        chat._open(reserve_tokens, keep_all, library().sot_chat_load, encoded)
+        return chat
+
+    def save(self, path: _pack.Path) -> None:
+        """Writes all rounds as JSON lines, beside path and then in its place. Raises FileError,
+        OutOfMemoryError."""
+        with self._exclusive() as cell:
+            check(library().sot_chat_save(cell, _pack.path("path", path)))
+
+    def append(self, question: str, answer: str) -> None:
+        """Adds a round; the question is not empty. Raises ArgumentError, OutOfMemoryError."""
+        texts = _pack.text("question", question), _pack.text("answer", answer)
+        with self._exclusive() as cell:
+            check(library().sot_chat_append(cell, *texts))
+
+    def clear(self) -> None:
+        """Forgets all rounds."""
+        with self._exclusive() as cell:
+            check(library().sot_chat_clear(cell))
+
+    @property
+    def dropped(self) -> int:
+        """How many of the oldest rounds are no longer sent because a context was full."""
+        with self._exclusive() as cell:
+            return int(library().sot_chat_dropped(cell))
+
+    def __len__(self) -> int:
+        with self._exclusive() as cell:
+            return int(library().sot_chat_count(cell))
+
+    @overload
+    def __getitem__(self, i: int) -> Round: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> Tuple[Round, ...]: ...
+
+    def __getitem__(self, i: Union[int, slice]) -> Union[Round, Tuple[Round, ...]]:
+        lib = library()
+        with self._exclusive() as cell:
+            found = range(lib.sot_chat_count(cell))[i]
+            rounds = tuple(
+                Round(
+                    lib.sot_chat_question(cell, j).decode("utf-8", "replace"),
+                    lib.sot_chat_answer(cell, j).decode("utf-8", "replace"),
+                )
+                for j in ([found] if isinstance(found, int) else found)
+            )
+        return rounds[0] if isinstance(found, int) else rounds
+
+    def generate(self, session: Session, question: str, **options: Unpack[Options]) -> Answer:
+        """Answers a question behind the rounds; it becomes the last round when it succeeds. A
+        partial answer is none, and may be appended.
+
+        Raises as Session.generate. Where all rounds do not fit, the oldest are no longer sent, and
+        a DroppedEvent says so; with keep_all that is ContextFullError."""
+        return self._generate(session, question, options, streaming=False).run()
+
+    def stream(self, session: Session, question: str, **options: Unpack[Options]) -> Stream:
+        """The same as an iterator of events, see Session.stream."""
+        return Stream(self._generate(session, question, options, streaming=True), session)
+
+    def _generate(
+        self, session: Session, question: str, options: Options, *, streaming: bool
+    ) -> Asking[Answer]:
+        encoded = _pack.text("question", question)
+        generate = library().sot_chat_generate
+        owned = self._take()
+        try:
+            return session._ask_answer(
+                options,
+                lambda s, p, out: int(generate(owned.cell, s, encoded, p, out)),
+                streaming=streaming,
+                on_end=self._in_use.release,
+            )
+        except BaseException:
+            self._in_use.release()
+            raise
+
+    def close(self) -> None:
+        """Frees the chat, when a round that is being generated has ended."""
+        self._owned = None
+
+    def __enter__(self) -> Chat:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self) -> Owned:
+        """The chat for one call, with the lock held."""
+        owned = alive(self._owned, "chat")
+        if not self._in_use.acquire(blocking=False):
+            raise BusyError("the chat is in use by another call")
+        return owned
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[Any]:
+        owned = self._take()
+        try:
+            yield owned.cell
+        finally:
+            self._in_use.release()

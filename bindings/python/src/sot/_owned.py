@@ -1,0 +1,49 @@
+"""One object of the library's and who frees it: whoever lets go of it last.
+
+Python's own reference counts decide. A running call holds a reference, so closing or collecting an
+object while it is in use frees it when that call has ended; no lock is needed, on any thread and
+in any order. What was made before a fork belongs to the parent: a child never frees it, since the
+threads that freeing a session would join are not there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Callable, Optional
+
+from ._errors import ClosedError, ForkError
+
+
+class Owned:
+    """cell is where the library writes the pointer, NULL before and after its life."""
+
+    __slots__ = ("cell", "pid", "_free", "__weakref__")
+
+    def __init__(self, pointer_type: Any, free: Callable[[Any], Any]) -> None:
+        self.cell = pointer_type()
+        self.pid = os.getpid()
+        self._free = free
+
+    def out(self) -> Any:
+        """The argument for a parameter that the library fills."""
+        return ctypes.byref(self.cell)
+
+    def __bool__(self) -> bool:
+        return bool(self.cell)
+
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
+        if self.cell and self.pid == getpid():
+            self._free(self.cell)
+
+
+def alive(owned: Optional[Owned], what: str, after_fork: bool = True) -> Owned:
+    """owned, unless it was closed or, where after_fork is false, belongs to the parent process."""
+    if owned is None:
+        raise ClosedError("the {} was closed".format(what))
+    if not after_fork and owned.pid != os.getpid():
+        raise ForkError(
+            "the {} was made in process {}, which forked this one, {}: threads and devices do not "
+            "survive a fork, so make a new one here".format(what, owned.pid, os.getpid())
+        )
+    return owned
