@@ -1,23 +1,25 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs all tests.
-# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan arm64 cuda; default: all
+# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan python arm64 cuda;
+#        default: all
 #   release  gcc, build/, every test
 #   clang    clang 14, build-clang/, every test but those that drive the programs
 #   asan     address and undefined-behaviour sanitizers, every test
 #   tsan     thread sanitizer, the tests that use threads
+#   python   build-python/: the Python package as pip installs it, its tests and its types
 #   cuda     nvcc, build-cuda/: libsot-cuda.so and what its kernels take of a multiprocessor
 #   arm64    cross-compiled for AArch64, build-arm64/, the tests that depend on the machine, in qemu
 set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
 
-stages=${*:-release clang asan tsan arm64 cuda}
+stages=${*:-release clang asan tsan python arm64 cuda}
 for stage in $stages; do
     case $stage in
-    release | clang | asan | tsan | arm64 | cuda) ;;
+    release | clang | asan | tsan | python | arm64 | cuda) ;;
     *)
         echo "check.sh: no stage is named '$stage';" \
-            "there are release, clang, asan, tsan, arm64 and cuda" >&2
+            "there are release, clang, asan, tsan, python, arm64 and cuda" >&2
         exit 2
         ;;
     esac
@@ -47,6 +49,20 @@ build_and_test() {
         $arguments >/dev/null
     cmake --build "$folder" -j "$jobs" -- --no-print-directory -s
     ctest --test-dir "$folder" -j "$jobs" --output-on-failure --no-tests=error "$@"
+}
+
+# The Python package, installed as a user would, beside the program whose answers it must give.
+check_python() {
+    cmake --preset release -DSOT_TESTS=ON -DSOT_EXAMPLES=ON -DSOT_CUDA=OFF >/dev/null
+    cmake --build build -j "$jobs" --target example_sot -- --no-print-directory -s >/dev/null
+    [ -x build-python/bin/python ] || python3 -m venv build-python
+    CMAKE_BUILD_PARALLEL_LEVEL=$jobs build-python/bin/python -m pip install --quiet \
+        --disable-pip-version-check "./bindings/python[test]"
+    build-python/bin/python -m pytest -q -p no:cacheprovider bindings/python/tests
+    build-python/bin/python -m mypy --config-file bindings/python/pyproject.toml \
+        --cache-dir build-python/mypy bindings/python/src/sot
+    build-python/bin/vermin --quiet --no-tips --target=3.9- --violations \
+        bindings/python/src
 }
 
 for stage in $stages; do
@@ -80,6 +96,7 @@ for stage in $stages; do
         python3 tests/cuda/resources.py build-cuda/kernels
         SOT_BUILD_DIR=build-cuda sh tests/cuda/test_plugin.sh
         ;;
+    python) check_python ;;
     tsan) build_and_test tsan build-tsan -- -R 'pool|threads|session|backend|sot_command' ;;
     esac
     echo "== $stage passed in $(($(date +%s) - began)) s"
