@@ -133,15 +133,15 @@ def place(node, end=False):
 
 
 def syntax(folder):
-    """clang's tree of sot.h, and the names of the macros that it defines."""
+    """clang's tree of sot.h, and the macros that it defines for C: {name: definition}."""
     command = [compiler(), "-std=c11", os.path.join(folder, "sot.h")]
     done = subprocess.run(command + ["-fsyntax-only", "-Xclang", "-ast-dump=json"],
                           stdout=subprocess.PIPE, check=True)
     tree = json.loads(done.stdout)
     located(tree, {"file": ""})
     done = subprocess.run(command + ["-E", "-dM"], stdout=subprocess.PIPE, check=True)
-    macros = set(re.findall(r"^#define (SOT_\w+)", done.stdout.decode(), re.MULTILINE))
-    return tree["inner"], {name for name in macros if not name.endswith("_H")}
+    macros = re.findall(r"^(#define (SOT_\w+).*)", done.stdout.decode(), re.MULTILINE)
+    return tree["inner"], {name: line for line, name in macros if not name.endswith("_H")}
 
 
 def value_of(constant):
@@ -201,8 +201,10 @@ def items_of(header, nodes, macros):
         found.append(item)
     for match in re.finditer(r"^#define (SOT_\w+)((?:.*\\\n)*.*)", header.text, re.MULTILINE):
         if match[1] in macros and match[1] not in [item["name"] for item in found]:
+            is_choice = header.text.count(f"#define {match[1]}") > 1  # by language or system
+            source = macros[match[1]] if is_choice else header.source(*match.span())
             found.append({"kind": "macro", "name": match[1], "begin": match.start(),
-                          "end": match.end(), "source": header.source(*match.span()),
+                          "end": match.end(), "source": source,
                           "comment": header.behind(match.end(1)), "members": [], "types": []})
     return [Item(**item) for item in sorted(found, key=lambda item: item["begin"])]
 
@@ -389,7 +391,8 @@ class Page:
         yield ""
         yield "<!-- docs/make_api.py makes this page from the comments of include/sot/*.h. -->"
         yield ""
-        yield "What the headers in `include/sot/` declare, in their order."
+        yield ("What the headers in `include/sot/` declare, in their order. "
+               "[libsot(3)](man/libsot.3) is the introduction.")
         yield ""
         yield from self.contents()
         for header, blocks in self.files:

@@ -1,4 +1,4 @@
-/* sot-bench: measures the machine and the library. docs/sot-bench.md is its manual. Here a command
+/* sot-bench: measures the machine and the library. sot-bench(1) is its manual. Here a command
  * is chosen and standard output closed; bench/commands.h lists the commands, and what there is
  * without one is bench/measure_command.c. It is a client of the public header like any other
  * program. */

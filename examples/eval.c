@@ -1,5 +1,5 @@
 /* sot-eval: runs question files through normal generation and Skeleton-of-Thought and evaluates the
- * answers. docs/sot-eval.md is its manual. Here is the table of subcommands; each begins in a file
+ * answers. sot-eval(1) is its manual. Here is the table of subcommands; each begins in a file
  * of eval/. It is a client of the public header like any other program. */
 #include <sot/sot.h>
 

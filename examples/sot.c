@@ -1,4 +1,4 @@
-/* The sot command: answers questions from a shell. docs/sot.md is its manual. Here are main and the
+/* The sot command: answers questions from a shell. sot(1) is its manual. Here are main and the
  * small subcommands; "sot ask" starts in sot/ask.c, "sot chat" in sot/talk.c, the live view in
  * sot/view.c. It is a client of the public header like any other program. */
 #include <sot/sot.h>

@@ -4,7 +4,7 @@
 
 #include <sot/sot.h>
 
-/* Exit codes: docs/sot-bench.md. */
+/* Exit codes: sot-bench(1). */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 /* What can be measured. */

@@ -1,5 +1,5 @@
 /* All that one run found out, and its two forms: tables for people and a JSON object.
- * docs/sot-bench.md describes both. */
+ * sot-bench(1) describes both. */
 #ifndef SOT_BENCH_FINDINGS_H
 #define SOT_BENCH_FINDINGS_H
 

@@ -1,5 +1,5 @@
 /* The command line of every subcommand of sot-eval: a table of options each, from which parsing and
- * the help text come. Exit codes: docs/sot-eval.md. */
+ * the help text come. Exit codes: sot-eval(1). */
 #ifndef SOT_EVAL_OPTIONS_H
 #define SOT_EVAL_OPTIONS_H
 

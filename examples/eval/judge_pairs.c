@@ -1,5 +1,5 @@
 /* sot-eval judge-pairs: for every question two prompts for a judge, one in each order of the two
- * answers, so that a judge that prefers a place prefers nobody. docs/sot-eval.md says what a line
+ * answers, so that a judge that prefers a place prefers nobody. sot-eval(1) says what a line
  * holds; win_rate.c reads what comes of it. */
 #include <inttypes.h>
 #include <jansson.h>

@@ -1,4 +1,4 @@
-/* records.jsonl: what a run generated, one line per question and mode. docs/sot-eval.md describes
+/* records.jsonl: what a run generated, one line per question and mode. sot-eval(1) describes
  * the format. Reading gives structures; writing appends a line so that a program that is killed at
  * any moment loses and repeats none. */
 #ifndef SOT_EVAL_RECORDS_H

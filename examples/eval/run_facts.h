@@ -1,5 +1,5 @@
 /* run.json: what a directory of records was made with. A later run in it must agree, so that all of
- * its records can be compared. docs/sot-eval.md describes the file. */
+ * its records can be compared. sot-eval(1) describes the file. */
 #ifndef SOT_EVAL_RUN_FACTS_H
 #define SOT_EVAL_RUN_FACTS_H
 

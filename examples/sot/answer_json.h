@@ -1,4 +1,4 @@
-/* Answers as JSON objects; docs/sot.md describes them. Texts are exact, but for ill-formed UTF-8,
+/* Answers as JSON objects; sot(1) describes them. Texts are exact, but for ill-formed UTF-8,
  * which is U+FFFD. */
 #ifndef SOT_COMMAND_ANSWER_JSON_H
 #define SOT_COMMAND_ANSWER_JSON_H

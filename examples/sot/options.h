@@ -6,7 +6,7 @@
 
 enum { COMMAND_ASK = 1, COMMAND_INFO = 2, COMMAND_TOKENIZE = 4, COMMAND_CHAT = 8 };
 
-/* Exit codes: docs/sot.md. */
+/* Exit codes: sot(1). */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONTEXT = 3, EXIT_INTERRUPTED = 130 };
 
 struct options {

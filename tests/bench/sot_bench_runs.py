@@ -1,5 +1,5 @@
 """What compare_llama_cpp.py has sot-bench do: write the model, measure the machine's limits, replay
-Skeleton-of-Thought. Owns how the program is called; docs/sot-bench.md describes its JSON."""
+Skeleton-of-Thought. Owns how the program is called; sot-bench(1) describes its JSON."""
 import json
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Records of sot-eval run, made here: as docs/sot-eval.md describes them, with random lengths."""
+"""Records of sot-eval run, made here: as sot-eval(1) describes them, with random lengths."""
 
 
 def stage(rng, tokens):
@@ -8,7 +8,7 @@ def stage(rng, tokens):
 
 
 def record(rng, i, category, mode, **more):
-    """A record as docs/sot-eval.md describes it."""
+    """A record as sot-eval(1) describes it."""
     ran = more.pop("ran", "normal" if mode == "normal" else "sot")
     lengths = more.pop("lengths", [rng.randrange(5, 60) for _ in range(rng.randrange(3, 9))])
     lengths = lengths if ran == "sot" else []

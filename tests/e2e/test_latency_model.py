@@ -4,14 +4,13 @@ docs/latency-model.md, on tables of random numbers."""
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import unittest
 
-from programs import (BUILD, ROOT, TIMEOUT, TINY, default_interrupt, environment, run,
+from programs import (BUILD, TIMEOUT, TINY, default_interrupt, environment, run,
                       wait_for_handler)
 
 PROGRAM = os.path.join(BUILD, "examples", "sot-bench")
@@ -367,26 +366,6 @@ class Profiles(Folder):
         _, errors = process.communicate(timeout=TIMEOUT)
         self.assertEqual(process.returncode, 130, errors)
         self.assertFalse(os.path.exists(self.path("p.json")))
-
-
-class Manual(unittest.TestCase):
-    def test_help_names_every_option_of_the_manual(self):
-        with open(os.path.join(ROOT, "docs", "sot-bench.md"), encoding="utf-8") as file:
-            sections = dict(re.findall(r"^### sot-bench (\w+)\n(.*?)(?=^##|\Z)", file.read(),
-                                       re.MULTILINE | re.DOTALL))
-        for command in ("profile", "estimate"):
-            rows = re.findall(r"^\| ([^|]*`--[^|]*) \|", sections[command], re.MULTILINE)
-            manual = set(re.findall(r"--[a-z0-9-]+", " ".join(rows)))
-            done = bench(command, "--help")
-            self.assertEqual((done.returncode, done.stderr), (0, b""))
-            helped = set(re.findall(r"^ .{5}(--[a-z0-9-]+)", done.stdout.decode(), re.MULTILINE))
-            self.assertEqual(manual, helped)
-            self.assertGreater(len(helped), 10)
-
-    def test_commands_are_in_the_help(self):
-        printed = bench("--help").stdout.decode()
-        for command in ("profile", "estimate"):
-            self.assertRegex(printed, rf"\n  {command} +\w")
 
 
 if __name__ == "__main__":

@@ -133,15 +133,6 @@ class Arguments(Folder):
         # What was refused is not in the way of what is put right.
         self.done("--limit", "1", model=TINY)
 
-    def test_manual_has_every_option(self):
-        with open(os.path.join(ROOT, "docs", "sot-eval.md"), encoding="utf-8") as file:
-            manual = file.read()
-        options = {word.split("=")[0] for line in evaluate("run", "--help").stdout.decode().split("\n")
-                   for word in line.split()[:2] if line.startswith("  ") and word.startswith("--")}
-        self.assertGreater(len(options), 20)
-        for option in options - {"--help"}:
-            self.assertIn(f"{option}", manual)
-
 
 class QuestionFiles(Folder):
     def wrong(self, content, names):
@@ -464,7 +455,7 @@ def mean(values):
 
 
 def expected_row(records, category, mode):
-    """The definitions of docs/sot-eval.md, with Python's own statistics."""
+    """The definitions of sot-eval(1), with Python's own statistics."""
     of = {m: {r["question_id"]: r for r in records if r["mode"] == m and
               category in ("all", r["category"])} for m in ("normal", mode)}
     good = {m: {i: r for i, r in rows.items() if r["status"] == "SOT_OK"} for m, rows in of.items()}
@@ -572,7 +563,7 @@ class Statistics(Folder):
 
 
 def expected_routing(records):
-    """The confusion matrix of docs/sot-eval.md, positive: suits Skeleton-of-Thought."""
+    """The confusion matrix of sot-eval(1), positive: suits Skeleton-of-Thought."""
     decided = [r for r in records if r["mode"] == "routed" and r["decision"]]
     cells = dict.fromkeys(("tn", "fp", "fn", "tp"), 0)
     for record in decided:
