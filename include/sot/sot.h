@@ -33,7 +33,9 @@
 #endif
 
 /* What the _INIT macros are made of: zero but for struct_size. */
-#ifdef __cplusplus
+#ifndef __cplusplus
+#define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
+#else
 #define SOT_STRUCT_INIT(type) sot_struct_init<type>()
 template <typename Struct> inline Struct sot_struct_init()
 {
@@ -42,8 +44,6 @@ template <typename Struct> inline Struct sot_struct_init()
     return made;
 }
 extern "C" {
-#else
-#define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
 #endif
 
 /* The version of this header; sot_version_number() is that of the library. */

@@ -14,8 +14,10 @@ extern "C" {
  * session or another model. */
 typedef struct sot_chat sot_chat;
 
+/* Flags of sot_chat_params. */
 enum { SOT_CHAT_KEEP_ALL = 1 }; /* a full context is an error; no round is ever left out */
 
+/* How a chat treats a context that is too small for it. Since 0.1. */
 typedef struct sot_chat_params {
     uint32_t struct_size;
     uint32_t flags;          /* SOT_CHAT_* */

@@ -18,15 +18,19 @@ typedef struct sot_profile sot_profile; /* tables; immutable, for all threads */
 /* ---- Measuring, files --------------------------------------------------------------------------
  */
 
-/* SOT_PROFILE_FULL: the paper's whole grid, batches of 1 to 16, prompts of 1, 11, ..., 691 tokens,
- * decoding at every context from 1 to 1024; it takes hours where a model is large. Without it: some
- * cells of that grid, the rest by interpolation. */
-enum { SOT_PROFILE_FULL = 1 };
+/* Flags of sot_profile_params. */
+enum {
+    SOT_PROFILE_FULL = 1 /* the paper's whole grid, batches of 1 to 16, prompts of 1, 11, ..., 691
+                            tokens, decoding at every context from 1 to 1024; it takes hours where
+                            a model is large. Without it: some cells of that grid, the rest by
+                            interpolation */
+};
 
 /* Called before each cell with how much of all that is expected to take time is done. Non-zero
- * cancels. */
+ * cancels. Since 0.1. */
 typedef int32_t (*sot_profile_fn)(uint64_t done, uint64_t total, void *user);
 
+/* What is measured, and how often. Since 0.1. */
 typedef struct sot_profile_params {
     uint32_t struct_size;
     uint32_t flags;             /* SOT_PROFILE_* */
@@ -38,8 +42,8 @@ typedef struct sot_profile_params {
     uint64_t cell_ns;           /* a cell is repeated no more once it has taken so long; default:
                                    1 s, with SOT_PROFILE_FULL no limit */
     const char *machine;        /* what to call the machine or its GPU in the file; or NULL */
-    sot_profile_fn progress;
-    void *progress_user;
+    sot_profile_fn progress;    /* default: none */
+    void *progress_user;        /* passed to progress */
 } sot_profile_params;
 #define SOT_PROFILE_PARAMS_INIT SOT_STRUCT_INIT(sot_profile_params)
 SOT_API void sot_profile_params_init(sot_profile_params *params);
@@ -73,6 +77,7 @@ SOT_API sot_status sot_profile_load(const char *path, sot_profile **out);
 /* NULL: nothing. Since 0.1. */
 SOT_API void sot_profile_free(sot_profile *profile);
 
+/* What a profile was measured with, and what it covers. Since 0.1. */
 typedef struct sot_profile_info {
     uint32_t struct_size;
     uint32_t flags;           /* SOT_PROFILE_*: how it was measured */
@@ -86,7 +91,7 @@ typedef struct sot_profile_info {
     uint32_t n_cells;         /* measured, all tables together */
     uint32_t n_cells_left_out; /* that the session had no room for */
     uint32_t prefill_max_batch, prefill_max_tokens; /* largest of the cells of t_P */
-    uint32_t decode_max_batch, decode_max_context;  /* and of t_D */
+    uint32_t decode_max_batch, decode_max_context;  /* and of those of t_D */
     uint32_t reserved;        /* 0 */
     uint64_t weight_bytes;    /* of the model */
 } sot_profile_info;
@@ -110,7 +115,7 @@ SOT_API double sot_profile_decode_ns(const sot_profile *profile, uint32_t n_sequ
  */
 
 /* How long the texts of one question are, in tokens. A text's tokens are all that are picked for
- * it, the one that ends it included. */
+ * it, the one that ends it included. Since 0.1. */
 typedef struct sot_lengths {
     uint32_t struct_size;
     uint32_t normal_prompt;   /* of the normal answer, at least 1 */
@@ -129,20 +134,26 @@ typedef struct sot_lengths {
 SOT_API void sot_lengths_init(sot_lengths *lengths);
 
 /* Whose estimates go beyond what was measured. */
-enum { SOT_EXTRAPOLATED_LIBSOT = 1, SOT_EXTRAPOLATED_PAPER = 2 };
+enum {
+    SOT_EXTRAPOLATED_LIBSOT = 1, /* libsot's: normal_ns to speedup */
+    SOT_EXTRAPOLATED_PAPER = 2   /* the paper's: members that begin with paper_ */
+};
 
 /* Latencies in ns. The first five are libsot's: the common beginning is computed once, what is in
  * pages is not computed, a text's first token comes with its prompt's last pass, a row that has
  * ended leaves the batch, prompts go in passes of chunk_rows rows. The paper_ ones are its
  * equations (1) to (4) to the letter: nothing is shared or found, the batch is as wide as it begins
- * and goes on until the longest expansion behind the longest request ends. */
+ * and goes on until the longest expansion behind the longest request ends. Since 0.1. */
 typedef struct sot_estimate {
     uint32_t struct_size;
     uint32_t extrapolated; /* SOT_EXTRAPOLATED_*: lengths or batches lie beyond measured cells */
-    double normal_ns, skeleton_ns, expand_ns;
+    double normal_ns;         /* the normal answer */
+    double skeleton_ns;       /* stage 1 */
+    double expand_ns;         /* stage 2 */
     double sot_ns;            /* both stages */
     double speedup;           /* normal_ns / sot_ns */
-    double paper_normal_ns, paper_skeleton_ns, paper_expand_ns, paper_speedup;
+    double paper_normal_ns, paper_skeleton_ns, paper_expand_ns; /* as the three above */
+    double paper_speedup;     /* paper_normal_ns / (paper_skeleton_ns + paper_expand_ns) */
     double paper_normal_flops, paper_expand_flops; /* achieved FLOP/s of decoding, equation (4) */
 } sot_estimate;
 #define SOT_ESTIMATE_INIT SOT_STRUCT_INIT(sot_estimate)
@@ -154,7 +165,8 @@ SOT_API sot_status sot_profile_estimate(const sot_profile *profile, const sot_le
                                         sot_estimate *estimate);
 
 /* A kind of question, for the number of points from which on SoT pays off. All points are of one
- * length, and what depends on their number is stated per point. Prompts as in sot_lengths. */
+ * length, and what depends on their number is stated per point. Prompts as in sot_lengths.
+ * Since 0.1. */
 typedef struct sot_break_even_params {
     uint32_t struct_size;
     uint32_t point_tokens;    /* M: each expansion; default 64 */
@@ -174,7 +186,7 @@ typedef struct sot_break_even_params {
 SOT_API void sot_break_even_params_init(sot_break_even_params *params);
 
 /* SoT pays off from n_points on: with so many points, and every larger number up to max_points, it
- * is estimated to be faster than the normal answer. */
+ * is estimated to be faster than the normal answer. Since 0.1. */
 typedef struct sot_break_even {
     uint32_t struct_size;
     uint32_t n_points;     /* 0: not even with max_points */
@@ -186,7 +198,7 @@ typedef struct sot_break_even {
 #define SOT_BREAK_EVEN_INIT SOT_STRUCT_INIT(sot_break_even)
 SOT_API void sot_break_even_init(sot_break_even *result);
 
-/* Returns as sot_profile_estimate. Since 0.1. */
+/* Estimates from how many points on SoT pays off. Returns as sot_profile_estimate. Since 0.1. */
 SOT_API sot_status sot_profile_break_even(const sot_profile *profile,
                                           const sot_break_even_params *params,
                                           sot_break_even *result);

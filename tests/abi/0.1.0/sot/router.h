@@ -12,10 +12,11 @@ extern "C" {
 /* What was decided. */
 enum {
     SOT_LABEL_UNDECIDED = 0, /* the model's answer is neither A nor B nor C: answered normally */
-    SOT_LABEL_NORMAL = 1,
-    SOT_LABEL_SOT = 2
+    SOT_LABEL_NORMAL = 1,    /* a normal answer suits */
+    SOT_LABEL_SOT = 2        /* Skeleton-of-Thought suits */
 };
 
+/* A decision and what it rests on. Since 0.1. */
 struct sot_decision {
     uint32_t struct_size;
     uint32_t router;   /* SOT_ROUTER_* that decided; SOT_ROUTER_DEFAULT: none was asked */

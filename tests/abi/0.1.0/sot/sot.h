@@ -23,6 +23,7 @@
 
 #include "status.h"
 
+/* What libsot.so exports. */
 #if defined(_WIN32)
 #define SOT_API
 #elif defined(__GNUC__)
@@ -31,7 +32,10 @@
 #define SOT_API
 #endif
 
-#ifdef __cplusplus
+/* What the _INIT macros are made of: zero but for struct_size. */
+#ifndef __cplusplus
+#define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
+#else
 #define SOT_STRUCT_INIT(type) sot_struct_init<type>()
 template <typename Struct> inline Struct sot_struct_init()
 {
@@ -40,10 +44,9 @@ template <typename Struct> inline Struct sot_struct_init()
     return made;
 }
 extern "C" {
-#else
-#define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
 #endif
 
+/* The version of this header; sot_version_number() is that of the library. */
 #define SOT_VERSION_MAJOR 0
 #define SOT_VERSION_MINOR 1
 #define SOT_VERSION_PATCH 0
@@ -56,24 +59,46 @@ typedef struct sot_answer sot_answer;   /* what was generated, with statistics *
 /* ---- 1. Models --------------------------------------------------------------------------------
  */
 
-/* Called while a model loads or is saved, about once per tensor: done of total bytes. On a CUDA
- * device weights are read, then moved there, and count twice. Non-zero cancels. */
+/* Called while a model loads or is saved, about once per tensor, or per 32 MiB of a file that is
+ * copied: done of total bytes. On a CUDA device weights are read, then moved there, and count
+ * twice. Non-zero cancels. Since 0.1. */
 typedef int32_t (*sot_progress_fn)(uint64_t done_bytes, uint64_t total_bytes, void *user);
 
-/* Called with one line of information, without newline, from the thread that runs the call. */
-enum { SOT_LOG_DEBUG = 1, SOT_LOG_INFO = 2, SOT_LOG_WARNING = 3 };
+/* Called with one line of information, without newline, from the thread that runs the call. level
+ * is SOT_LOG_*. Since 0.1. */
+enum {
+    SOT_LOG_DEBUG = 1,  /* of use to whoever works on the library */
+    SOT_LOG_INFO = 2,   /* what was chosen: a device, tensors that are not used */
+    SOT_LOG_WARNING = 3 /* a file that says what it should not, and how it is read */
+};
 typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 
+/* How weights are held. Without a flag FP16 weights are used where their file is mapped: nothing is
+ * copied, pages come in when first used and go when memory is short, and processes share them. The
+ * file must then stay as it is while the model lives. It may be renamed or removed, and another put
+ * in its place by renaming; but bytes written into it change answers, and where it becomes shorter,
+ * the next call that needs what is gone ends the process with SIGBUS, of which a library cannot
+ * make a status. Since 0.1. */
+enum {
+    SOT_MODEL_COPY = 1, /* files are read into memory at loading and not needed afterwards: takes as
+                           many bytes as they have, shared with no other process (where weights are
+                           converted, until that is done) */
+    SOT_MODEL_LOCK = 2  /* weights are brought in at loading and stay in memory (mlock), so that no
+                           answer waits for a disk; MEMORY where RLIMIT_MEMLOCK forbids it. Does not
+                           by itself help where the file becomes shorter */
+};
+
+/* How a model is loaded. Since 0.1. */
 typedef struct sot_model_params {
     uint32_t struct_size;
-    uint32_t flags;        /* none defined yet; 0 */
+    uint32_t flags;        /* SOT_MODEL_* */
     const char *device;    /* "cpu", "cuda:N", "cuda" ("cuda:0"), or "auto" (default): the first
                               CUDA device that takes the weights, otherwise the CPU and a line in
                               the log that says why */
-    sot_progress_fn progress;
-    void *progress_user;
-    sot_log_fn log;
-    void *log_user;
+    sot_progress_fn progress; /* default: none */
+    void *progress_user;      /* passed to progress */
+    sot_log_fn log;           /* default: none */
+    void *log_user;           /* passed to log */
 } sot_model_params;
 #define SOT_MODEL_PARAMS_INIT SOT_STRUCT_INIT(sot_model_params)
 SOT_API void sot_model_params_init(sot_model_params *params);
@@ -81,8 +106,8 @@ SOT_API void sot_model_params_init(sot_model_params *params);
 /* Loads a model: a GGUF file, a Hugging Face directory (config.json, *.safetensors,
  * tokenizer.model), or "random:7b", "random:13b", "random:33b",
  * "random:DIMxLAYERSxHEADSxFFxVOCAB", each with an optional "?seed=N".
- * FP16 weights are used where the file is mapped; the file must not be changed while in use. CUDA
- * devices are reached through libsot-cuda.so, which is looked for beside libsot.
+ * A file that is written to while it is being opened or copied is IO. CUDA devices are reached
+ * through libsot-cuda.so, which is looked for beside libsot.
  * Returns ARGUMENT, MEMORY, IO, FORMAT, UNSUPPORTED, RANGE (a weight FP16 cannot hold), CANCELLED,
  * DEVICE (plugin, driver or device is missing; a sentence says which). The caller owns *out.
  * Since 0.1. */
@@ -93,15 +118,24 @@ SOT_API sot_status sot_model_load(const char *path, const sot_model_params *para
  * Since 0.1. */
 SOT_API void sot_model_free(sot_model *model);
 
+/* What a model is. Since 0.1. */
 typedef struct sot_model_info {
     uint32_t struct_size;
-    uint32_t n_layer, n_head, n_kv, d_head, d_model, d_ff, n_vocab;
+    uint32_t n_layer;          /* layers */
+    uint32_t n_head;           /* heads of queries */
+    uint32_t n_kv;             /* heads of keys and values */
+    uint32_t d_head;           /* width of a head */
+    uint32_t d_model;          /* width of a row: n_head * d_head */
+    uint32_t d_ff;             /* width of the feed-forward part */
+    uint32_t n_vocab;          /* tokens there are */
     uint32_t n_ctx_train;      /* context the model was trained with, tokens; 0: not stated */
     int32_t bos_id, eos_id;    /* -1: none */
-    uint64_t n_parameters;
+    uint64_t n_parameters;     /* weights, all tensors together */
     uint64_t weight_bytes;     /* bytes one decode step reads */
     uint64_t converted_bytes;  /* weights that were copied because the file's type is not FP16 */
-    float rope_theta, rope_scale, norm_eps;
+    float rope_theta;          /* base of the rotary angles */
+    float rope_scale;          /* positions are divided by it; 1: none */
+    float norm_eps;            /* of the root mean square norms */
     uint32_t has_tokenizer;    /* 1 or 0 */
     const char *name;          /* as the file states it, "" if it does not */
     const char *device;        /* "cpu" or "cuda:N" */
@@ -127,6 +161,7 @@ SOT_API sot_status sot_model_save(const sot_model *model, const char *path,
 /* ---- 2. Sessions ------------------------------------------------------------------------------
  */
 
+/* What a session computes with, and how much it can hold. Since 0.1. */
 typedef struct sot_session_params {
     uint32_t struct_size;
     uint32_t n_threads;  /* threads that compute, the calling one among them; default: one per CPU
@@ -154,7 +189,7 @@ SOT_API void sot_session_params_init(sot_session_params *params);
 SOT_API sot_status sot_session_create(sot_model *model, const sot_session_params *params,
                                       sot_session **out);
 
-/* What a session came to. */
+/* What a session came to. Since 0.1. */
 typedef struct sot_session_info {
     uint32_t struct_size;
     uint32_t n_threads;     /* 0: the device has none */
@@ -198,8 +233,14 @@ enum {
 };
 
 /* The parts of one answer's making; SOT_STAGE_* - 1 indexes the arrays of sot_stats. */
-enum { SOT_STAGE_NORMAL = 1, SOT_STAGE_SKELETON = 2, SOT_STAGE_EXPAND = 3, SOT_STAGE_ROUTE = 4 };
+enum {
+    SOT_STAGE_NORMAL = 1,   /* the normal answer */
+    SOT_STAGE_SKELETON = 2, /* stage 1 */
+    SOT_STAGE_EXPAND = 3,   /* stage 2, all points together */
+    SOT_STAGE_ROUTE = 4     /* the router's question to the model */
+};
 
+/* What an event tells. */
 enum {
     SOT_EVENT_STAGE = 1,     /* a stage begins: stage */
     SOT_EVENT_TEXT = 2,      /* normal answer or skeleton grew by text; a skeleton's first text is
@@ -217,8 +258,10 @@ enum {
 };
 
 typedef struct sot_decision sot_decision; /* router.h */
-typedef struct sot_router sot_router;     /* router.h */
+typedef struct sot_router sot_router;     /* a trained router (router.h) */
 
+/* What is told while an answer grows. What the type does not name is 0 or NULL, text is "".
+ * Since 0.1. */
 typedef struct sot_event {
     uint32_t struct_size;
     uint32_t type;         /* SOT_EVENT_* */
@@ -227,14 +270,15 @@ typedef struct sot_event {
     const char *text;      /* UTF-8, never part of a character; valid during the call only */
     size_t text_size;      /* bytes; text is also NUL-terminated */
     uint32_t finish;       /* SOT_FINISH_* */
-    uint32_t n_done, n_total;
+    uint32_t n_done, n_total; /* SOT_EVENT_PREFILL: tokens; SOT_EVENT_DROPPED: rounds */
     const char *index;     /* SOT_EVENT_POINT: "3", as sot_points_index; otherwise NULL */
     const sot_decision *decision; /* SOT_EVENT_DECISION; otherwise NULL */
 } sot_event;
 
 /* Called from the thread that runs the call; it may call sot_session_cancel, and what else it calls
  * on this session is BUSY. Non-zero stops the call as sot_session_cancel does, and the callback is
- * not called again by it. A stop that comes when everything is generated changes nothing. */
+ * not called again by it. A stop that comes when everything is generated changes nothing.
+ * Since 0.1. */
 typedef int32_t (*sot_event_fn)(const sot_event *event, void *user);
 
 /* A conversation template of the caller's own. The prompt of a round is
@@ -243,7 +287,8 @@ typedef int32_t (*sot_event_fn)(const sot_event *event, void *user);
  * the first user turn (behind its user_tag). The last round ends with assistant_tag and what the
  * prompt template makes the answer begin with; answer_gap goes before complete answers only, those
  * of the history, where they do not begin with it themselves. Control pieces such as </s> are read
- * as themselves in these strings, and never in questions and answers. NULL is the empty string. */
+ * as themselves in these strings, and never in questions and answers. NULL is the empty string.
+ * Since 0.1. */
 typedef struct sot_conversation {
     uint32_t struct_size;
     uint32_t flags;            /* none defined yet; 0 */
@@ -251,8 +296,8 @@ typedef struct sot_conversation {
     const char *user_end;      /* " " */
     const char *assistant_tag; /* "ASSISTANT:" */
     const char *assistant_end; /* "</s>" */
-    const char *system_tag;
-    const char *system_end;
+    const char *system_tag;    /* "<<SYS>>\n", of LLaMA-2-chat */
+    const char *system_end;    /* "\n<</SYS>>\n\n" */
     const char *stop;          /* a stop string or a control piece that ends the turn, or NULL */
     const char *answer_gap;    /* " " */
 } sot_conversation;
@@ -268,13 +313,13 @@ enum { SOT_PROMPTS_CHAINED = 1 }; /* point continues stage 1's conversation, see
  * SOT_PROMPTS_CHAINED: point is the user's next turn behind stage 1's question and skeleton, which
  * are not computed again; it must have {point} and {point_outline}, and {request} and {outline}
  * have no meaning in it. A session that no longer has their pages computes them as a prompt, on a
- * CUDA device not to the same last bit: there expansions may differ then. */
+ * CUDA device not to the same last bit: there expansions may differ then. Since 0.1. */
 typedef struct sot_prompts {
     uint32_t struct_size;
-    uint32_t flags;     /* SOT_PROMPTS_* */
-    const char *skeleton;
-    const char *point;
-    const char *router; /* must have {request} alone; NULL: the paper's (App. C.1) */
+    uint32_t flags;       /* SOT_PROMPTS_* */
+    const char *skeleton; /* asks for the skeleton, stage 1 */
+    const char *point;    /* asks for a point, stage 2 */
+    const char *router;   /* must have {request} alone; NULL: the paper's (App. C.1) */
 } sot_prompts;
 #define SOT_PROMPTS_INIT SOT_STRUCT_INIT(sot_prompts)
 SOT_API void sot_prompts_init(sot_prompts *prompts);
@@ -289,6 +334,7 @@ SOT_API sot_status sot_prompts_load(const char *path, sot_prompts **out);
 /* Frees what sot_prompts_load returned. NULL: nothing. Since 0.1. */
 SOT_API void sot_prompts_free(sot_prompts *prompts);
 
+/* Flags of sot_generate_params. */
 enum {
     SOT_GENERATE_IGNORE_STOPS = 1, /* end of sequence, stop ids and stop strings end no text, each
                                       runs to its token limit; for measuring */
@@ -309,9 +355,10 @@ enum {
 };
 
 /* A router of the caller's own: fills decision->label and, if it likes, score. Non-zero stops the
- * call as sot_session_cancel does. */
+ * call as sot_session_cancel does. Since 0.1. */
 typedef int32_t (*sot_route_fn)(const char *question, sot_decision *decision, void *user);
 
+/* How questions are answered. What it points to must stay until the call returns. Since 0.1. */
 typedef struct sot_generate_params {
     uint32_t struct_size;
     uint32_t mode;                  /* SOT_MODE_* (sot_generate only) */
@@ -325,22 +372,22 @@ typedef struct sot_generate_params {
     uint32_t max_point_tokens;      /* each expansion; default 256 */
     uint32_t max_points;            /* cap on the points parsed from a skeleton; default 64 */
     const int32_t *stop_ids;        /* (n_stop_ids) tokens that end a text, besides EOS */
-    size_t n_stop_ids;
+    size_t n_stop_ids;              /* default 0 */
     const char *const *stop_strings; /* (n_stop_strings) texts that end a text and are cut off */
-    size_t n_stop_strings;
-    sot_event_fn on_event;
-    void *event_user;
+    size_t n_stop_strings;          /* default 0 */
+    sot_event_fn on_event;          /* default: none */
+    void *event_user;               /* passed to on_event */
     const char *conversation;       /* "vicuna", "llama2-chat", "ultralm", "openchat",
                                        "stablevicuna", "none"; default: the model's */
     const sot_conversation *custom_conversation; /* goes before conversation */
     const char *system_message;     /* default: none, for LLaMA-2-chat too */
-    const sot_prompts *prompts;
+    const sot_prompts *prompts;     /* default: those of wording */
     const char *const *history;     /* (n_history) earlier rounds: question, answer, question … */
     size_t n_history;               /* even */
     uint32_t flags;                 /* SOT_GENERATE_* */
     const uint32_t *point_limits;   /* (n_point_limits) max_point_tokens of each point, in skeleton
                                        order; 0 or no entry: max_point_tokens */
-    size_t n_point_limits;
+    size_t n_point_limits;          /* default 0 */
     const char *wording;            /* of the prompts: "two-shot" (default), "zero-shot" (the
                                        paper's Prompt 3), "compact", "chained"; prompts go before */
     const char *forced_skeleton;    /* for measuring: what follows the partial answer in place of
@@ -350,7 +397,7 @@ typedef struct sot_generate_params {
     uint32_t reserved;              /* 0 */
     const sot_router *trained_router; /* for SOT_ROUTER_TRAINED; must outlive the call */
     sot_route_fn on_route;            /* for SOT_ROUTER_CALLBACK */
-    void *route_user;
+    void *route_user;                 /* passed to on_route */
 } sot_generate_params;
 #define SOT_GENERATE_PARAMS_INIT SOT_STRUCT_INIT(sot_generate_params)
 SOT_API void sot_generate_params_init(sot_generate_params *params);
@@ -394,14 +441,15 @@ SOT_API uint32_t sot_answer_point_tokens(const sot_answer *answer, size_t i);
  * LENGTH, STOP that holds for any part. Since 0.1. */
 SOT_API uint32_t sot_answer_finish(const sot_answer *answer);
 
+/* What an answer took. Since 0.1. */
 typedef struct sot_stats {
     uint32_t struct_size;
     uint32_t mode;              /* SOT_MODE_* that made the answer */
     uint32_t n_points;          /* points expanded */
     uint32_t n_points_dropped;  /* points over the cap */
-    /* Per stage, index 0 normal, 1 skeleton, 2 expand, 3 route. Times in ns of the steady clock; a
-     * pass of several stages, or one that prefills and decodes, is split by its rows. */
-    uint64_t prefill_ns[4], decode_ns[4];
+    uint64_t prefill_ns[4], decode_ns[4]; /* per stage, index SOT_STAGE_* - 1, as all arrays here:
+                                             ns of the steady clock; a pass of several stages, or
+                                             one that prefills and decodes, is split by its rows */
     uint32_t prefill_tokens[4]; /* prompt tokens computed; all of them with the reused ones */
     uint32_t reused_tokens[4];  /* prompt tokens found in pages that were already computed */
     uint32_t decode_tokens[4];  /* tokens picked, those that end a text included */
@@ -409,18 +457,19 @@ typedef struct sot_stats {
                                    token comes with its prompt's last pass */
     uint32_t max_rows[4];       /* most rows that decoded in one pass */
     uint32_t longest_expansion; /* tokens */
-    uint64_t total_ns;
+    uint64_t total_ns;          /* of the call, from its beginning to its end */
     uint64_t peak_page_tokens;  /* most tokens' worth of pages in use at once, kept ones too */
     uint64_t session_bytes;     /* memory that the session has reserved */
     uint64_t route_ns;          /* until the router had decided; 0 where none was asked */
-    /* Concurrent routing; 0 otherwise. */
-    uint32_t spent_tokens;      /* computed and picked for the text that lost */
+    uint32_t spent_tokens;      /* concurrent routing: computed and picked for the text that lost;
+                                   otherwise 0 */
     uint32_t reserved;          /* 0 */
-    int64_t won_ns;             /* estimate of the time that beginning at once has won: what router
-                                   and winner would have taken one after the other for what they
-                                   did until the decision (prompts by their rows' share of a pass,
-                                   each token a pass as this answer's others were), less what was
-                                   taken; below 0 where the loser cost more */
+    int64_t won_ns;             /* concurrent routing, otherwise 0: estimate of the time that
+                                   beginning at once has won: what router and winner would have
+                                   taken one after the other for what they did until the decision
+                                   (prompts by their rows' share of a pass, each token a pass as
+                                   this answer's others were), less what was taken; below 0 where
+                                   the loser cost more */
 } sot_stats;
 #define SOT_STATS_INIT SOT_STRUCT_INIT(sot_stats)
 SOT_API void sot_stats_init(sot_stats *stats);
@@ -428,6 +477,7 @@ SOT_API void sot_stats_init(sot_stats *stats);
 /* Fills the first struct_size bytes of *stats. Returns ARGUMENT. Since 0.1. */
 SOT_API sot_status sot_answer_get_stats(const sot_answer *answer, sot_stats *stats);
 
+/* Frees an answer and all that was borrowed from it. NULL: nothing. Since 0.1. */
 SOT_API void sot_answer_free(sot_answer *answer);
 
 /* ---- 5. The two stages one by one -------------------------------------------------------------
@@ -456,7 +506,8 @@ SOT_API sot_status sot_expand_batch(sot_session *session, const char *question,
 SOT_API sot_status sot_points_parse(const char *text, size_t text_size, uint32_t max_points,
                                     sot_points **out);
 
-/* What was parsed; strings are borrowed, NULL and size 0 when i is out of range. Since 0.1. */
+/* What was parsed; strings are borrowed, NULL and size 0 when i is out of range.
+ * sot_points_free(NULL) does nothing; the points of an answer are the answer's. Since 0.1. */
 SOT_API size_t sot_points_count(const sot_points *points);
 SOT_API size_t sot_points_dropped(const sot_points *points);              /* over the cap */
 SOT_API const char *sot_points_index(const sot_points *points, size_t i); /* "3" */
@@ -469,6 +520,7 @@ SOT_API void sot_points_free(sot_points *points);
 /* ---- 6. Tokens and logits ---------------------------------------------------------------------
  */
 
+/* Flags of sot_tokenize and sot_detokenize. */
 enum {
     SOT_TOKENIZE_BOS = 1,    /* put BOS first */
     SOT_TOKENIZE_SPECIAL = 2 /* read control pieces in the text as themselves */
@@ -496,6 +548,7 @@ SOT_API sot_status sot_logits(sot_session *session, const int32_t *tokens, size_
 /* ---- 7. Measuring -----------------------------------------------------------------------------
  */
 
+/* What sot_session_measure times. Since 0.1. */
 typedef struct sot_measure_params {
     uint32_t struct_size;
     uint32_t n_sequences; /* computed together; default 1, at most max_batch */
@@ -530,6 +583,7 @@ SOT_API const char *sot_status_name(sot_status status);
  * call into the library. Since 0.1. */
 SOT_API const char *sot_error_message(void);
 
+/* The version of the library. Since 0.1. */
 SOT_API uint32_t sot_version_number(void);    /* MAJOR * 1000000 + MINOR * 1000 + PATCH */
 SOT_API const char *sot_version_string(void); /* "0.1.0" */
 

@@ -5,10 +5,10 @@
 
 #include <stdint.h>
 
-/* 0 is success, every failure is negative. */
+/* 0 is success, every failure is negative. Since 0.1. */
 typedef int32_t sot_status;
 
-/* X(name, number, what it means) */
+/* The table: X(name without SOT_, number, what it means). */
 #define SOT_STATUS_MAP(X)                                                                          \
     X(OK, 0, "success")                                                                            \
     X(ERR_ARGUMENT, -1, "an argument breaks a rule that the function states")                      \
@@ -26,8 +26,9 @@ typedef int32_t sot_status;
     X(ERR_INTERNAL, -13, "a promise inside the library was broken: please report it")
 
 #define SOT_STATUS_ENTRY(name, number, meaning) SOT_##name = (number),
+/* The constants. */
 enum {
-    SOT_STATUS_MAP(SOT_STATUS_ENTRY) SOT_STATUS_LAST = -13
+    SOT_STATUS_MAP(SOT_STATUS_ENTRY) SOT_STATUS_LAST = -13 /* the lowest of them */
 };
 #undef SOT_STATUS_ENTRY
 
