@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs all tests.
-# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan python arm64 cuda;
+# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan python arm64 cuda fuzz;
 #        default: all
 #   release  gcc, build/, every test
 #   clang    clang 14, build-clang/, every test but those that drive the programs
@@ -9,17 +9,18 @@
 #   python   build-python/: the Python package as pip installs it, its tests and its types
 #   cuda     nvcc, build-cuda/: libsot-cuda.so and what its kernels take of a multiprocessor
 #   arm64    cross-compiled for AArch64, build-arm64/, the tests that depend on the machine, in qemu
+#   fuzz     clang 14's libFuzzer, build-fuzz/, every target for 20 seconds
 set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
 
-stages=${*:-release clang asan tsan python arm64 cuda}
+stages=${*:-release clang asan tsan python arm64 cuda fuzz}
 for stage in $stages; do
     case $stage in
-    release | clang | asan | tsan | python | arm64 | cuda) ;;
+    release | clang | asan | tsan | python | arm64 | cuda | fuzz) ;;
     *)
         echo "check.sh: no stage is named '$stage';" \
-            "there are release, clang, asan, tsan, python, arm64 and cuda" >&2
+            "there are release, clang, asan, tsan, python, arm64, cuda and fuzz" >&2
         exit 2
         ;;
     esac
@@ -97,6 +98,7 @@ for stage in $stages; do
         SOT_BUILD_DIR=build-cuda sh tests/cuda/test_plugin.sh
         ;;
     python) check_python ;;
+    fuzz) sh tests/fuzz/run.sh 20 ;;
     tsan) build_and_test tsan build-tsan -- -R 'pool|threads|session|backend|sot_command' ;;
     esac
     echo "== $stage passed in $(($(date +%s) - began)) s"

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "utf8.h"
+
 static _Thread_local char message[SOTI_FAIL_MESSAGE_BYTES];
 
 /* A cut in the middle of a UTF-8 character is moved in front of it. */
@@ -24,6 +26,16 @@ static void trim_partial_character(char *text, size_t n)
     }
 }
 
+/* Sentences are UTF-8, whatever bytes a path has and wherever a parser cuts what it quotes. */
+static void replace_invalid(char *text)
+{
+    size_t size = strlen(text);
+    size_t i = 0;
+    while ((i += soti_utf8_find_invalid(text + i, size - i)) < size) {
+        text[i] = '?';
+    }
+}
+
 sot_status soti_fail(sot_status status, const char *format, ...)
 {
     char text[SOTI_FAIL_MESSAGE_BYTES]; /* the arguments may point into message */
@@ -34,6 +46,7 @@ sot_status soti_fail(sot_status status, const char *format, ...)
     if (n >= (int)sizeof text) {
         trim_partial_character(text, sizeof text - 1);
     }
+    replace_invalid(text);
     memcpy(message, text, sizeof text);
     return status;
 }

@@ -1,38 +1,24 @@
 /* libFuzzer target: any bytes as a skeleton response. What must hold of every parse is checked, so
  * a finding is a wrong result as well as a crash. */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/utf8.h"
+#include "fuzz_input.h"
 #include "sot/points.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static sot_points *parse(const char *text, size_t size, uint32_t max_points)
 {
     sot_points *points;
-    check(sot_points_parse(text, size, max_points, &points) == SOT_OK);
+    fuzz_check_ok(sot_points_parse(text, size, max_points, &points));
     return points;
 }
 
 static void check_equal(const sot_points *a, const sot_points *b)
 {
-    check(a->n_points == b->n_points && a->n_dropped == b->n_dropped);
-    check(a->source_size == b->source_size && memcmp(a->source, b->source, a->source_size) == 0);
+    fuzz_check(a->n_points == b->n_points && a->n_dropped == b->n_dropped);
+    fuzz_check(a->source_size == b->source_size &&
+               memcmp(a->source, b->source, a->source_size) == 0);
     for (size_t i = 0; i < a->n_points; i++) {
-        check(strcmp(a->points[i].index, b->points[i].index) == 0);
-        check(a->points[i].text_size == b->points[i].text_size);
-        check(memcmp(a->points[i].text, b->points[i].text, a->points[i].text_size) == 0);
+        fuzz_check(strcmp(a->points[i].index, b->points[i].index) == 0);
+        fuzz_check(a->points[i].text_size == b->points[i].text_size);
+        fuzz_check(memcmp(a->points[i].text, b->points[i].text, a->points[i].text_size) == 0);
     }
 }
 
@@ -41,7 +27,7 @@ static const char *find_index(const char *from, const char *end, const char *ind
 {
     do {
         from = memmem(from, (size_t)(end - from), index, n_index);
-        check(from != NULL);
+        fuzz_check(from != NULL);
         from += n_index;
     } while (*from != '.');
     return from;
@@ -51,23 +37,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint32_t max_points = size > 0 ? data[0] % 8 : 0;
     sot_points *points = parse((const char *)data, size, max_points);
-    check(soti_utf8_find_invalid(points->source, points->source_size) == points->source_size);
-    check(points->n_points <= (max_points ? max_points : SOTI_POINTS_DEFAULT_MAX));
-    check(points->n_dropped == 0 || points->n_points > 0);
+    fuzz_check(soti_utf8_find_invalid(points->source, points->source_size) == points->source_size);
+    fuzz_check(points->n_points <= (max_points ? max_points : SOTI_POINTS_DEFAULT_MAX));
+    fuzz_check(points->n_dropped == 0 || points->n_points > 0);
     const char *behind = points->source;
     for (size_t i = 0; i < points->n_points; i++) {
         const soti_point *point = &points->points[i];
         size_t n_index = strlen(point->index);
-        check(n_index > 0 && point->text_size > 0);
-        check(memchr(point->text + 1, '\n', point->text_size - 1) == NULL);
+        fuzz_check(n_index > 0 && point->text_size > 0);
+        fuzz_check(memchr(point->text + 1, '\n', point->text_size - 1) == NULL);
         for (size_t k = 0; k < i; k++) {
-            check(strcmp(point->index, points->points[k].index) != 0);
+            fuzz_check(strcmp(point->index, points->points[k].index) != 0);
         }
         behind = find_index(behind, points->source + points->source_size, point->index, n_index);
     }
     sot_points *again = parse(points->source, points->source_size, max_points);
     sot_points *copy;
-    check(soti_points_copy(points, &copy) == SOT_OK);
+    fuzz_check_ok(soti_points_copy(points, &copy));
     check_equal(points, again);
     check_equal(points, copy);
     sot_points_free(points);

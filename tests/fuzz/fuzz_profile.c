@@ -1,23 +1,9 @@
 /* libFuzzer target: any bytes as a profile. What is accepted estimates without accident, and saved
  * and read again it has the same cells. */
 #include <math.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
+#include "fuzz_input.h"
 #include "sot/profile_file.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static void check_estimates(const sot_profile *profile)
 {
@@ -34,23 +20,23 @@ static void check_estimates(const sot_profile *profile)
     lengths.point_tokens = tokens;
     lengths.n_points = 3;
     params.max_points = 3;
-    check(sot_profile_estimate(profile, &lengths, &estimate) == SOT_OK);
-    check(isfinite(estimate.normal_ns) && estimate.normal_ns >= 0);
-    check(isfinite(estimate.sot_ns) && estimate.sot_ns >= 0);
-    check(isfinite(estimate.paper_normal_ns) && isfinite(estimate.paper_expand_ns));
-    check(sot_profile_break_even(profile, &params, &found) == SOT_OK);
-    check(isfinite(found.max_speedup) && found.n_points <= params.max_points);
+    fuzz_check_ok(sot_profile_estimate(profile, &lengths, &estimate));
+    fuzz_check(isfinite(estimate.normal_ns) && estimate.normal_ns >= 0);
+    fuzz_check(isfinite(estimate.sot_ns) && estimate.sot_ns >= 0);
+    fuzz_check(isfinite(estimate.paper_normal_ns) && isfinite(estimate.paper_expand_ns));
+    fuzz_check_ok(sot_profile_break_even(profile, &params, &found));
+    fuzz_check(isfinite(found.max_speedup) && found.n_points <= params.max_points);
 }
 
 static void check_saved(const sot_profile *profile)
 {
     char path[64];
-    snprintf(path, sizeof path, "/tmp/sot-fuzz-profile-%ld.json", (long)getpid());
+    snprintf(path, sizeof path, "%s/sot-fuzz-profile-%ld.json", fuzz_scratch(), (long)getpid());
     sot_profile *loaded = NULL;
-    check(sot_profile_save(profile, path) == SOT_OK);
-    check(sot_profile_load(path, &loaded) == SOT_OK);
-    check(loaded->info.n_cells == profile->info.n_cells);
-    check(loaded->info.decode_max_context == profile->info.decode_max_context);
+    fuzz_check_ok(sot_profile_save(profile, path));
+    fuzz_check_ok(sot_profile_load(path, &loaded));
+    fuzz_check(loaded->info.n_cells == profile->info.n_cells);
+    fuzz_check(loaded->info.decode_max_context == profile->info.decode_max_context);
     sot_profile_free(loaded);
     unlink(path);
 }
@@ -60,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static uint64_t n_accepted;
     sot_profile *profile = NULL;
     if (soti_profile_parse("fuzz", data, size, &profile) != SOT_OK) {
-        check(profile == NULL);
+        fuzz_check(profile == NULL);
+        fuzz_check_text(sot_error_message());
         return 0;
     }
     check_estimates(profile);

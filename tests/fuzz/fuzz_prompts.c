@@ -1,33 +1,10 @@
-/* libFuzzer target: a template and four values, separated by the byte 0xFF. A template that passes
- * its check must be filled to exactly the size that counting its placeholders gives, whatever the
- * values contain. */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* Prompt templates. An input that begins with { is a file of them; any other is a template and four
+ * values, separated by bytes 0xFF. A template that passes its check must be filled to exactly the
+ * size that counting its placeholders gives, whatever the values contain. */
 #include "base/alloc.h"
+#include "fuzz_input.h"
 #include "sot/prompts.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
-
-static soti_text next_field(const uint8_t **data, size_t *size)
-{
-    const uint8_t *end = memchr(*data, 0xFF, *size);
-    size_t n = end ? (size_t)(end - *data) : *size;
-    soti_text field = {(const char *)*data, n};
-    *data += end ? n + 1 : n;
-    *size -= end ? n + 1 : n;
-    return field;
-}
+#include "sot/prompts_load.h"
 
 static size_t count(const char *text, const char *part)
 {
@@ -51,28 +28,57 @@ static void check_fill(const char *text, const soti_prompt_values *values)
     }
     static const char role_switch[] = "[ROLESWITCHING assistant:]";
     size_t n_switches = count(text, role_switch);
-    check(n_switches <= 1);
+    fuzz_check(n_switches <= 1);
     expected -= n_switches * strlen(role_switch);
     soti_request request = {0};
-    check(soti_prompt_fill(text, values, &request) == SOT_OK);
-    check(request.user.size + request.partial.size == expected);
-    check(n_switches == 1 || request.partial.size == 0);
-    check(request.constant <= request.user.size);
-    check(request.constant == 0 || memcmp(request.user.data, text, request.constant) == 0);
+    fuzz_check_ok(soti_prompt_fill(text, values, &request));
+    fuzz_check(request.user.size + request.partial.size == expected);
+    fuzz_check(n_switches == 1 || request.partial.size == 0);
+    fuzz_check(request.constant <= request.user.size);
+    fuzz_check(request.constant == 0 || memcmp(request.user.data, text, request.constant) == 0);
     soti_request_free(&request);
+}
+
+static void try_file(const uint8_t *data, size_t size)
+{
+    static fuzz_file file;
+    sot_prompts *prompts;
+    const soti_prompt_values values = {
+        .request = {"a {point}?", 10}, .outline = {"1. b", 4}, .point = {"1", 1}};
+    const char *path = fuzz_file_put(&file, data, size);
+    if (soti_prompts_load(path, &prompts) != SOT_OK) {
+        fuzz_check(prompts == NULL);
+        fuzz_check_text(sot_error_message());
+        return;
+    }
+    check_fill(prompts->skeleton, &values);
+    check_fill(prompts->point, &values);
+    if (prompts->router != NULL) {
+        check_fill(prompts->router, &values);
+    }
+    soti_free(prompts);
+}
+
+static soti_text next_text(fuzz_bytes *input)
+{
+    fuzz_bytes field = fuzz_next_field(input);
+    return (soti_text){(const char *)field.data, field.size};
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t nothing = 0xFF;
-    data = size ? data : &nothing;
-    soti_text field = next_field(&data, &size);
+    if (size > 0 && data[0] == '{') {
+        try_file(data, size);
+        return 0;
+    }
+    fuzz_bytes input = {data, size};
+    soti_text field = next_text(&input);
     char *text = soti_copy_text(field.data, field.size);
-    check(text != NULL);
-    soti_prompt_values values = {.request = next_field(&data, &size),
-                                 .outline = next_field(&data, &size),
-                                 .point = next_field(&data, &size),
-                                 .point_outline = next_field(&data, &size)};
+    fuzz_check(text != NULL);
+    soti_prompt_values values = {.request = next_text(&input),
+                                 .outline = next_text(&input),
+                                 .point = next_text(&input),
+                                 .point_outline = next_text(&input)};
     if (soti_prompt_check(SOTI_PROMPT_POINT, text) == SOT_OK ||
         soti_prompt_check(SOTI_PROMPT_CHAINED_POINT, text) == SOT_OK ||
         soti_prompt_check(SOTI_PROMPT_SKELETON, text) == SOT_OK) {

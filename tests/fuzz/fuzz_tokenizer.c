@@ -1,14 +1,9 @@
 /* Any text by any vocabulary: the input is one byte of options; pieces, each a byte of type and
  * score, a length and as many bytes, until a length of 0; then the text. What must hold: texts come
- * back as they were, and streaming gives what decoding gives. Build as fuzz_tokenizer_model.c. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/utf8.h"
+ * back as they were, and streaming gives what decoding gives. */
+#include "fuzz_input.h"
 #include "io/tokenizer.h"
 #include "sot/sot.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { DUMMY_PREFIX = 1, REMOVE_SPACES = 2, SPECIAL = 4 };
 
@@ -17,9 +12,7 @@ static const char space_mark[] = "\xE2\x96\x81";
 /* Bytes that the vocabulary took. Pieces that cannot be entered are left out. */
 static size_t make_vocabulary(const uint8_t *data, size_t size, soti_vocabulary *v)
 {
-    if (soti_vocabulary_make_bytes(260, v) != SOT_OK) {
-        abort();
-    }
+    fuzz_check_ok(soti_vocabulary_make_bytes(260, v));
     v->add_dummy_prefix = (data[0] & DUMMY_PREFIX) != 0;
     v->remove_extra_whitespaces = (data[0] & REMOVE_SPACES) != 0;
     size_t at = 1;
@@ -48,16 +41,12 @@ static void check_stream(const soti_tokenizer *tokenizer, const soti_tokens *ids
         size_t before = streamed.size;
         soti_token_stream_append(&stream, ids->ids[i], &streamed);
         size_t added = streamed.size - before;
-        if (soti_utf8_find_invalid(soti_buffer_text(&streamed) + before, added) != added) {
-            abort();
-        }
+        fuzz_check(soti_utf8_find_invalid(soti_buffer_text(&streamed) + before, added) == added);
     }
     soti_token_stream_end(&stream, &streamed);
     soti_tokenizer_decode(tokenizer, behind.ids, behind.count, 0, &decoded);
-    if (decoded.size != streamed.size + 1 ||
-        memcmp(decoded.data + 1, soti_buffer_text(&streamed), streamed.size) != 0) {
-        abort();
-    }
+    fuzz_check(decoded.size == streamed.size + 1);
+    fuzz_check(memcmp(decoded.data + 1, soti_buffer_text(&streamed), streamed.size) == 0);
     soti_tokens_free(&behind);
     soti_buffer_free(&streamed);
     soti_buffer_free(&decoded);
@@ -80,16 +69,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     soti_tokens ids = {0};
     soti_buffer back = {0};
     uint32_t flags = data[0] & SPECIAL ? SOT_TOKENIZE_SPECIAL : 0;
-    if (soti_tokenizer_encode(tokenizer, text, n, flags, &ids) != SOT_OK ||
-        soti_tokenizer_decode(tokenizer, ids.ids, ids.count, flags, &back) != SOT_OK ||
-        soti_utf8_find_invalid(soti_buffer_text(&back), back.size) != back.size) {
-        abort();
-    }
+    fuzz_check_ok(soti_tokenizer_encode(tokenizer, text, n, flags, &ids));
+    fuzz_check_ok(soti_tokenizer_decode(tokenizer, ids.ids, ids.count, flags, &back));
+    fuzz_check(soti_utf8_find_invalid(soti_buffer_text(&back), back.size) == back.size);
     bool exact = !(data[0] & (REMOVE_SPACES | SPECIAL)) && soti_utf8_find_invalid(text, n) == n &&
                  memmem(text, n, space_mark, 3) == NULL;
-    if (exact && (back.size != n || memcmp(soti_buffer_text(&back), text, n) != 0)) {
-        abort();
-    }
+    fuzz_check(!exact || (back.size == n && memcmp(soti_buffer_text(&back), text, n) == 0));
     check_stream(tokenizer, &ids);
     soti_tokens_free(&ids);
     soti_buffer_free(&back);

@@ -1,16 +1,7 @@
-/* Any bytes as tokenizer.model: read, make a tokenizer, use it. From the source folder:
- *   clang -g -O1 -std=c11 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Iinclude -Ilib \
- *       tests/fuzz/fuzz_tokenizer_model.c lib/base/{alloc,buffer,fail,utf8}.c \
- *       lib/io/{vocabulary,protobuf,sentencepiece,piece_index}.c lib/io/token*.c -lm -o fuzz
- *   mkdir -p corpus && ./fuzz -max_len=16384 corpus tests/golden/tokenizer */
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/utf8.h"
+/* Any bytes as tokenizer.model: read, make a tokenizer, use it. */
+#include "fuzz_input.h"
 #include "io/tokenizer.h"
 #include "sot/sot.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -18,18 +9,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     soti_vocabulary vocabulary;
     soti_tokenizer *tokenizer = NULL;
     if (soti_vocabulary_read_sentencepiece("fuzz", data, size, &vocabulary) != SOT_OK) {
+        fuzz_check_text(sot_error_message());
         return 0;
     }
     if (soti_tokenizer_create(&vocabulary, &tokenizer) == SOT_OK) {
         soti_tokens ids = {0};
         soti_buffer back = {0};
-        if (soti_tokenizer_encode(tokenizer, text, sizeof text,
-                                  SOT_TOKENIZE_BOS | SOT_TOKENIZE_SPECIAL, &ids) != SOT_OK ||
-            soti_tokenizer_decode(tokenizer, ids.ids, ids.count, SOT_TOKENIZE_SPECIAL, &back) !=
-                SOT_OK ||
-            soti_utf8_find_invalid(soti_buffer_text(&back), back.size) != back.size) {
-            abort();
-        }
+        fuzz_check_ok(soti_tokenizer_encode(tokenizer, text, sizeof text,
+                                            SOT_TOKENIZE_BOS | SOT_TOKENIZE_SPECIAL, &ids));
+        fuzz_check_ok(
+            soti_tokenizer_decode(tokenizer, ids.ids, ids.count, SOT_TOKENIZE_SPECIAL, &back));
+        fuzz_check(soti_utf8_find_invalid(soti_buffer_text(&back), back.size) == back.size);
         soti_tokens_free(&ids);
         soti_buffer_free(&back);
     }

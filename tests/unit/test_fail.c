@@ -104,6 +104,15 @@ static void fail_long_prefix_is_cut_between_characters(void **state)
     assert_int_equal(soti_utf8_find_invalid(soti_fail_message(), kept), kept);
 }
 
+static void fail_bytes_that_are_not_utf8_become_question_marks(void **state)
+{
+    (void)state;
+    soti_fail(SOT_ERR_IO, "%s", "\xFF/a\xC3\xA9\xE2\x82, \xC9");
+    assert_string_equal(soti_fail_message(), "?/a\xC3\xA9??, ?");
+    soti_fail_in(SOT_ERR_IO, "%s", "\x80: ");
+    assert_string_equal(soti_fail_message(), "?: ?/a\xC3\xA9??, ?");
+}
+
 static void *fail_in_thread(void *seen)
 {
     *(bool *)seen = soti_fail_message()[0] != '\0';
@@ -150,6 +159,7 @@ int main(void)
         cmocka_unit_test(fail_long_sentence_is_cut_between_characters),
         cmocka_unit_test(fail_sentence_of_just_the_limit_is_kept_whole),
         cmocka_unit_test(fail_long_prefix_is_cut_between_characters),
+        cmocka_unit_test(fail_bytes_that_are_not_utf8_become_question_marks),
         cmocka_unit_test(fail_message_is_the_threads_own),
         cmocka_unit_test(fail_return_if_error_returns_failures_alone),
     };
