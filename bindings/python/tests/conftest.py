@@ -28,7 +28,7 @@ def session(model):
 @pytest.fixture
 def own_session(model):
     """For tests that close it, cancel it or take it away."""
-    with sot.Session(model, n_threads=1, n_ctx=512) as one:
+    with sot.Session(model, n_threads=1, n_ctx=1024) as one:
         yield one
 
 

@@ -99,7 +99,7 @@ def test_async_for_lets_other_tasks_run(session):
 
         ticker = asyncio.ensure_future(tick())
         count = 0
-        async for _ in session.stream(QUESTION):
+        async for _ in session.stream(QUESTION, max_points=1, max_point_tokens=4):
             count += 1
         ticker.cancel()
         return ticks, count
@@ -193,7 +193,7 @@ def test_router_function_runs_where_stream_is_read(session):
         asked.append((question, threading.current_thread() is threading.main_thread()))
         return True
 
-    events = list(session.stream("Why?", mode="routed", router=route))
+    events = list(session.stream("Why?", mode="routed", router=route, max_points=1))
     decisions = [e.decision for e in events if isinstance(e, sot.DecisionEvent)]
     assert asked == [("Why?", True)]
     assert [d.label for d in decisions] == [sot.Label.SOT]

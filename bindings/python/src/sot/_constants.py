@@ -109,6 +109,13 @@ class LogLevel(IntEnum):
     WARNING = 3
 
 
+class ModelFlags(IntFlag):
+    """The parameters copy and lock of a Model."""
+
+    COPY = 1
+    LOCK = 2
+
+
 class GenerateFlags(IntFlag):
     """The options ignore_stops and concurrent."""
 
@@ -157,6 +164,7 @@ FAMILIES = {
     "SOT_ROUTER_": RouterKind,
     "SOT_EVENT_": EventType,
     "SOT_LOG_": LogLevel,
+    "SOT_MODEL_": ModelFlags,
     "SOT_GENERATE_": GenerateFlags,
     "SOT_PROMPTS_": PromptsFlags,
     "SOT_CHAT_": ChatFlags,

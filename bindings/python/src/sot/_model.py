@@ -8,7 +8,7 @@ from typing import Any, Callable, List, Optional, Sequence
 
 from . import _layout, _pack
 from ._call import Mailbox, wait_for
-from ._constants import LogLevel, Status, TokenizeFlags
+from ._constants import LogLevel, ModelFlags, Status, TokenizeFlags
 from ._library import check, library
 from ._owned import Owned, alive
 from ._records import ModelInfo, record, sized
@@ -48,8 +48,11 @@ class Model:
 
     path: a GGUF file, a Hugging Face directory, or "random:7b", "random:13b", "random:33b",
     "random:DIMxLAYERSxHEADSxFFxVOCAB". FP16 weights are used where the file is mapped, so the file
-    must not be changed while the model is in use.
+    must not be changed while the model is in use, unless copy is true.
     device: "auto" (default), "cpu", "cuda" or "cuda:N".
+    copy: files are read into memory and not needed afterwards.
+    lock: weights are brought in at once and stay in memory; OutOfMemoryError where the limit on
+    locked memory forbids it.
     on_progress: called while the model loads.
 
     What the library has to say goes to the logger "sot". Freed when it and all of its sessions are
@@ -66,12 +69,15 @@ class Model:
         path: _pack.Path,
         *,
         device: str = "auto",
+        copy: bool = False,
+        lock: bool = False,
         on_progress: Optional[ProgressFunction] = None,
     ) -> None:
         self._owned: Optional[Owned] = None
         lib = library()
         mail = Mailbox()
         params = sized(_layout.sot_model_params)
+        params.flags = (ModelFlags.COPY if copy else 0) | (ModelFlags.LOCK if lock else 0)
         params.device = _pack.text("device", device)
         params.log = _log_fn
         params.progress = _layout.sot_progress_fn(progress_calls(mail, on_progress))

@@ -1,0 +1,130 @@
+"""Each failure is an exception of its status's class, with the library's sentence."""
+
+import pytest
+from conftest import DEMO, QUESTION
+
+import sot
+from sot import _errors
+
+
+@pytest.mark.parametrize(
+    "call, cls, builtin, sentence",
+    [
+        (lambda s, p: sot.Model(p / "none.gguf"), sot.FileError, OSError, "none.gguf"),
+        (lambda s, p: sot.Model(p / "bad.gguf"), sot.FormatError, ValueError, "bad.gguf"),
+        (lambda s, p: sot.Model("random:7x1"), sot.ArgumentError, ValueError, "random:7x1"),
+        (lambda s, p: sot.Model(DEMO, device="tpu"), sot.ArgumentError, ValueError, "tpu"),
+        (lambda s, p: sot.Model(DEMO, device="cuda:7"), sot.DeviceError, RuntimeError, "cuda"),
+        (lambda s, p: s.model.save(p / "no" / "x.gguf"), sot.FileError, OSError, "x.gguf"),
+        (
+            lambda s, p: sot.Session(s.model, isa="neon"),
+            sot.UnsupportedError,
+            NotImplementedError,
+            "neon",
+        ),
+        (lambda s, p: sot.Session(s.model, n_threads=999), sot.ArgumentError, ValueError, "999"),
+        (lambda s, p: s.generate(""), sot.ArgumentError, ValueError, "question"),
+        (lambda s, p: s.generate("a", top_p=7.0), sot.ArgumentError, ValueError, "top_p"),
+        (lambda s, p: s.generate("a", wording="bad"), sot.ArgumentError, ValueError, "bad"),
+        (lambda s, p: s.generate("a", conversation="x"), sot.ArgumentError, ValueError, "x"),
+        (
+            lambda s, p: s.generate("a", prompts=sot.Prompts("no place", "{point}")),
+            sot.ArgumentError,
+            ValueError,
+            "{request}",
+        ),
+        (
+            lambda s, p: s.generate("a", mode="routed", router="trained"),
+            sot.ArgumentError,
+            ValueError,
+            "trained",
+        ),
+        (lambda s, p: s.logits([]), sot.ArgumentError, ValueError, "count is 0"),
+        (lambda s, p: s.logits([10**6]), sot.ArgumentError, ValueError, "1000000"),
+        (lambda s, p: s.logits([1] * 5000), sot.ContextFullError, RuntimeError, "5000"),
+        (lambda s, p: s.model.detokenize([10**6]), sot.ArgumentError, ValueError, "1000000"),
+        (lambda s, p: sot.Prompts.load(p / "bad.gguf"), sot.FormatError, ValueError, "bad.gguf"),
+        (lambda s, p: sot.Router.load(p / "bad.gguf"), sot.FormatError, ValueError, "bad.gguf"),
+        (lambda s, p: sot.Chat.load(p / "bad.gguf"), sot.FormatError, ValueError, "bad.gguf"),
+        (lambda s, p: sot.Chat.load(p / "none"), sot.FileError, OSError, "none"),
+        (lambda s, p: sot.Profile.load(p / "bad.gguf"), sot.FormatError, ValueError, "bad.gguf"),
+        (lambda s, p: sot.Chat().append("", "a"), sot.ArgumentError, ValueError, "question"),
+    ],
+)
+def test_failure_is_exception_of_its_status(session, tmp_path, call, cls, builtin, sentence):
+    (tmp_path / "bad.gguf").write_bytes(b"no model at all, but long enough to be read as one")
+    with pytest.raises(cls) as caught:
+        call(session, tmp_path)
+    error = caught.value
+    assert type(error) is cls and isinstance(error, (sot.SotError, builtin))
+    assert isinstance(error, builtin) and sentence in str(error)
+    assert _errors.BY_STATUS[error.status] is cls
+
+
+def test_context_full_has_partial_answer(model):
+    with sot.Session(model, n_ctx=64) as small:
+        with pytest.raises(sot.ContextFullError) as caught:
+            small.generate("Why?", mode="normal", ignore_stops=True)
+    partial = caught.value.partial
+    assert partial.text and partial.finish == sot.Finish.CONTEXT
+
+
+def test_unknown_status_of_newer_library_is_sot_error():
+    error = _errors.error_of(-99, "what it says")
+    assert type(error) is sot.SotError and "-99" in str(error)
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ({"max_tokens": -1}, ValueError),
+        ({"max_tokens": 1 << 32}, ValueError),
+        ({"max_tokens": 1.5}, TypeError),
+        ({"seed": 1 << 64}, ValueError),
+        ({"point_limits": [-1]}, ValueError),
+        ({"stop_ids": [1 << 31]}, ValueError),
+        ({"stop_strings": "one"}, TypeError),
+        ({"stop_strings": [b"x"]}, TypeError),
+        ({"temperature": "hot"}, TypeError),
+        ({"system_message": "a\0b"}, ValueError),
+        ({"system_message": "\udc80"}, ValueError),
+        ({"wording": 3}, TypeError),
+        ({"mode": "best"}, ValueError),
+        ({"mode": 2}, ValueError),
+        ({"router": "nobody"}, ValueError),
+        ({"router": 3}, TypeError),
+        ({"on_event": 3}, TypeError),
+        ({"history": ["question", "answer"]}, ValueError),
+        ({"prompts": "x"}, TypeError),
+        ({"max_token": 3}, TypeError),
+    ],
+)
+def test_wrong_option_is_refused_by_name(session, options, error):
+    with pytest.raises(error, match=list(options)[0]):
+        session.generate(QUESTION, **options)
+    with pytest.raises(error):
+        session.stream(QUESTION, **options)
+
+
+def test_none_is_an_option_left_out(session):
+    answer = session.generate("Why?", mode="normal", max_tokens=3, system_message=None, router=None)
+    assert answer.stats.decode_tokens[0] <= 3
+
+
+def test_question_with_nul_or_of_another_type_is_refused(session):
+    with pytest.raises(sot.ArgumentError, match="NUL"):
+        session.generate("a\0b")
+    with pytest.raises(TypeError, match="question"):
+        session.generate(b"bytes")
+
+
+def test_session_parameters_are_checked(model):
+    with pytest.raises(ValueError, match="n_ctx"):
+        sot.Session(model, n_ctx=-5)
+    with pytest.raises(TypeError, match="max_batch"):
+        sot.Session(model, max_batch="many")
+
+
+def test_wrong_object_is_a_type_error(session):
+    with pytest.raises((TypeError, AttributeError)):
+        session.expand(QUESTION, ["1. a point"])

@@ -1,0 +1,217 @@
+"""Every way to stop a call: from a callback, by an exception, from a thread, by Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import QUESTION, ROOT
+
+import sot
+
+LONG = {"ignore_stops": True, "mode": "normal", "max_tokens": 900}
+"""Options of a call that takes long, for the demo model."""
+
+
+@pytest.fixture(scope="module")
+def long_seconds(model):
+    """How long such a call takes that nobody stops."""
+    with sot.Session(model, n_threads=1) as session:
+        began = time.monotonic()
+        session.generate(QUESTION, **LONG)
+        return time.monotonic() - began
+
+
+def kill_soon(delay=0.15):
+    """Sends this process what Ctrl-C sends."""
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    return timer
+
+
+def test_true_from_callback_stops_at_each_event(own_session):
+    events = []
+    options = {"max_points": 2, "max_point_tokens": 3}
+    whole = own_session.generate(QUESTION, on_event=events.append, **options)
+    for n in (1, 2, 7, len(events) // 2):
+        seen = []
+
+        def on_event(event, seen=seen, n=n):
+            seen.append(event)
+            return len(seen) == n
+
+        with pytest.raises(sot.CancelledError) as caught:
+            own_session.generate(QUESTION, on_event=on_event, **options)
+        assert len(seen) == n
+        assert caught.value.partial.finish == sot.Finish.CANCELLED
+        assert caught.value.status == sot.Status.ERR_CANCELLED
+    assert own_session.generate(QUESTION, **options).text == whole.text
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit, StopIteration])
+def test_exception_of_callback_comes_out(own_session, error):
+    def on_event(event):
+        raise error("mine")
+
+    with pytest.raises(error, match="mine"):
+        own_session.generate(QUESTION, on_event=on_event)
+    assert own_session.generate(QUESTION, max_points=1).points
+
+
+def test_exception_of_router_comes_out(own_session):
+    with pytest.raises(ZeroDivisionError):
+        own_session.route(QUESTION, router=lambda question: 1 // 0)
+    with pytest.raises(TypeError, match="neither a bool nor a Label"):
+        own_session.route(QUESTION, router=lambda question: "yes")
+    with pytest.raises(ZeroDivisionError):
+        list(own_session.stream(QUESTION, mode="routed", router=lambda question: 1 // 0))
+    assert own_session.route(QUESTION, router=lambda question: True).label == sot.Label.SOT
+
+
+def test_cancel_from_thread_keeps_partial_answer(own_session):
+    timer = threading.Timer(0.1, own_session.cancel)
+    timer.start()
+    with pytest.raises(sot.CancelledError) as caught:
+        own_session.generate(QUESTION, **LONG)
+    assert caught.value.partial.finish == sot.Finish.CANCELLED
+    timer.join()
+
+
+def test_cancel_before_call_stops_it(own_session):
+    own_session.cancel()
+    with pytest.raises(sot.CancelledError):
+        own_session.generate(QUESTION)
+    assert own_session.generate(QUESTION, max_points=1).finish == sot.Finish.STOP
+
+
+def test_skeleton_cancelled_has_partial_points(own_session):
+    def stop_behind_second_point(event):
+        return isinstance(event, sot.TextEvent) and "3" in event.text
+
+    with pytest.raises(sot.CancelledError) as caught:
+        own_session.skeleton(QUESTION, on_event=stop_behind_second_point)
+    assert isinstance(caught.value.partial, sot.Points) and len(caught.value.partial) >= 2
+
+
+def test_stream_cancel_ends_loop_with_exception(own_session):
+    stream = own_session.stream(QUESTION, **LONG)
+    with pytest.raises(sot.CancelledError):
+        for _ in stream:
+            stream.cancel()
+    assert stream.answer.finish == sot.Finish.CANCELLED
+
+
+def test_late_stop_does_not_reach_next_call(own_session):
+    """Closing a stream whose call ends at that moment must not cancel the one behind it."""
+    for i in range(30):
+        stream = own_session.stream("Why?", mode="normal", max_tokens=2)
+        time.sleep(0.002 * (i % 10))
+        stream.close()
+        answer = own_session.generate("Why?", mode="normal", max_tokens=2, ignore_stops=True)
+        assert answer.finish == sot.Finish.LENGTH
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.generate(QUESTION, **LONG),
+        lambda s: s.generate(QUESTION, on_event=lambda event: None, **LONG),
+        lambda s: list(s.stream(QUESTION, **LONG)),
+        lambda s: s.measure(n_new=100, n_repeats=10000),
+        lambda s: sot.Profile.measure(s, full=True),
+        lambda s: sot.Chat().generate(s, QUESTION, **LONG),
+    ],
+    ids=["generate", "callback", "stream", "measure", "profile", "chat"],
+)
+def test_interrupt_stops_call_and_leaves_session_usable(own_session, long_seconds, call):
+    timer = kill_soon(long_seconds / 10)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        call(own_session)
+    assert time.monotonic() - began < long_seconds / 2
+    timer.join()
+    assert own_session.generate("Why?", mode="normal", max_tokens=2).text is not None
+
+
+def test_interrupt_stops_prefill():
+    with sot.Model("random:512x8x8x1408x400") as big:
+        prompt = [3] * 800
+        with sot.Session(big, n_threads=1) as session:
+            assert session.info.n_ctx >= 800
+            began = time.monotonic()
+            session.logits(prompt)
+            whole = time.monotonic() - began
+            session.logits([5])
+            timer = kill_soon(whole / 4)
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                session.logits(prompt[1:] + [4])
+            assert time.monotonic() - began < whole
+            timer.join()
+            session.logits([3, 4])
+
+
+def test_interrupt_stops_loading():
+    timer = kill_soon(0.3)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        sot.Model("random:7b")
+    assert time.monotonic() - began < 10
+    timer.join()
+
+
+def test_progress_stops_loading():
+    seen = []
+
+    def on_progress(done, total):
+        seen.append((done, total))
+        return len(seen) == 3
+
+    with pytest.raises(sot.CancelledError):
+        sot.Model("random:64x2x4x96x300", on_progress=on_progress)
+    assert len(seen) == 3 and all(0 <= done <= total for done, total in seen)
+    with pytest.raises(ZeroDivisionError):
+        sot.Model("random:64x2x4x96x300", on_progress=lambda done, total: 1 // 0)
+
+
+def test_other_signals_handlers_stop_calls(own_session):
+    class Alarm(Exception):
+        pass
+
+    def on_alarm(*_):
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Alarm):
+            own_session.generate(QUESTION, **LONG)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_ctrl_c_ends_a_program():
+    """As at a terminal: the process is told, says KeyboardInterrupt and is gone."""
+    source = """
+import sot
+session = sot.Session(sot.Model("examples/model/demo.gguf"), n_threads=1)
+print("asking", flush=True)
+session.generate("How?", mode="normal", ignore_stops=True, max_tokens=900)
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", source],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+    )
+    assert child.stdout.readline() == "asking\n"
+    time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert child.returncode == -signal.SIGINT
