@@ -246,18 +246,23 @@ static void path_from_library(char path[PATH_MAX])
 
 static sot_status find_installed(char path[PATH_MAX])
 {
-    static const char installed[] = SOT_DATA_FOLDER "/sot/lima.router";
-    _Static_assert(sizeof installed <= PATH_MAX, "the installed file's path fits");
+    static const char *const places[] = {
+        SOT_DATA_FOLDER "/sot/lima.router",
+        "/usr/share/sot/lima.router", /* a package's, whatever its build was configured for */
+    };
+    _Static_assert(sizeof SOT_DATA_FOLDER + sizeof "/sot/lima.router" <= PATH_MAX, "it fits");
     path_from_library(path);
     if (path[0] != '\0' && access(path, F_OK) == 0) {
         return SOT_OK;
     }
-    if (access(installed, F_OK) == 0) {
-        memcpy(path, installed, sizeof installed);
-        return SOT_OK;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if (access(places[i], F_OK) == 0) {
+            memcpy(path, places[i], strlen(places[i]) + 1);
+            return SOT_OK;
+        }
     }
-    return soti_fail(SOT_ERR_IO, "no trained router is installed: there is neither %s nor %s",
-                     path[0] != '\0' ? path : "a folder of the library", installed);
+    return soti_fail(SOT_ERR_IO, "no trained router is installed: there is no %s, %s or %s",
+                     path[0] != '\0' ? path : "folder of the library", places[0], places[1]);
 }
 
 sot_status soti_router_file_load(const char *path, sot_router **out)
