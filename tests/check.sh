@@ -3,7 +3,7 @@
 # Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan python arm64 cuda fuzz;
 #        default: all
 #   release  gcc, build/, every test
-#   clang    clang 14, build-clang/, every test but those that drive the programs
+#   clang    clang 14, build-clang/, every test but those of the programs and packages
 #   asan     address and undefined-behaviour sanitizers, every test
 #   tsan     thread sanitizer, the tests that use threads
 #   python   build-python/: the Python package as pip installs it, its tests and its types
@@ -73,7 +73,7 @@ for stage in $stages; do
     release) build_and_test release build -- ;;
     clang)
         CC=clang-14 build_and_test release build-clang -DCMAKE_C_COMPILER=clang-14 -- \
-            -LE 'e2e|bench'
+            -LE 'e2e|bench|packaging'
         ;;
     asan)
         ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
@@ -96,6 +96,7 @@ for stage in $stages; do
         cmake --build build-cuda -j "$jobs" -- --no-print-directory -s
         python3 tests/cuda/resources.py build-cuda/kernels
         SOT_BUILD_DIR=build-cuda sh tests/cuda/test_plugin.sh
+        SOT_BUILD_DIR=build-cuda sh tests/packaging/test_debs.sh
         ;;
     python) check_python ;;
     fuzz) sh tests/fuzz/run.sh 20 ;;

@@ -1,8 +1,8 @@
 # Sourced by check.sh and demo.sh: Debian packages, installed where this may be done, named where
 # not.
 BUILD_PACKAGES="gcc g++ make cmake pkg-config libpcre2-dev libjansson-dev libedit-dev"
-TEST_PACKAGES="libcmocka-dev python3 python3-venv clang-14 libclang-rt-14-dev libboost-context-dev abigail-tools
-mandoc groff-base"
+TEST_PACKAGES="libcmocka-dev python3 python3-venv clang-14 libclang-rt-14-dev libboost-context-dev
+abigail-tools mandoc groff-base lintian"
 ARM64_PACKAGES="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" # for the stage of that name
 
 # Where NVIDIA's packages from PyPI go; kept between runs.
