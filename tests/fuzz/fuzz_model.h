@@ -85,12 +85,13 @@ static inline void fuzz_read_line(int32_t level, const char *line, void *user)
     fuzz_check_text(line);
 }
 
-/* Returns whether it is a model. */
-static inline bool fuzz_try_model(const char *path)
+/* Returns whether it is a model. flags: SOT_MODEL_*. */
+static inline bool fuzz_try_model(const char *path, uint32_t flags)
 {
     sot_model_params params = SOT_MODEL_PARAMS_INIT;
     sot_model *model;
     params.device = "cpu";
+    params.flags = flags;
     params.log = fuzz_read_line;
     sot_status status = sot_model_load(path, &params, &model);
     fuzz_check((status == SOT_OK) == (model != NULL));

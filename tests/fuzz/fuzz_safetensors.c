@@ -58,6 +58,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         put_weights(header, input);
     }
-    fuzz_try_model(fuzz_folder.path);
+    fuzz_try_model(fuzz_folder.path, size % 2 ? SOT_MODEL_COPY : 0);
     return 0;
 }

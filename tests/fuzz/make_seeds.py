@@ -221,6 +221,7 @@ def make_texts():
         sample = "ab abc  <x>bb \u00e9<c>\u2581a\U0001f600 "
         put("fuzz_tokenizer", f"options-{options}",
             bytes([options]) + pieces + b"\0\0" + sample.encode() + b"\xff\xc3")
+    put("fuzz_tokenizer", "long", b"\1" + pieces + b"\0\0" + b"abc ab " * 610)
 
 
 def fnv1a(value):
@@ -236,7 +237,7 @@ def make_router():
     words = sorted((fnv1a(word), mask) for word, mask in (
         ("tips", 1), ("write", 2), ("poem", 4 | 2), ("how", 8)))
     for name, question in (("tips", "Give me 5 tips: how do I write\na poem?"),
-                           ("request", "Write it. Don't ask \u201cwhy\u201d, \u4ec0\u4e48 (x^2)!")):
+                           ("request", "Write it. Don\u2019t ask \u201cwhy\u201d, \u4ec0\u4e48 (x^2)!")):
         file = b"SOTROUTR" + struct.pack("<IIIIIQff8f", 1, 0, 4, len(words), 3, 2, 0.25, 0.5,
                                          *[1 / (i + 1) for i in range(8)])
         file += b"".join(struct.pack("<I", fnv1a(symbol))
