@@ -1,12 +1,12 @@
 #!/bin/sh
 # Accepts today's ABI as that of the version in CMakeLists.txt: writes tests/abi/VERSION/ with the
 # public headers and abidw's description, which test_release.sh and test_old_host.c hold later
-# versions against. Run it when a release is made, and before that when an intended change to what is
-# not released yet breaks the test. docs/abi.md says what may change.
+# versions against. Run it when a release is made, and before that when an intended change to what
+# is not released yet breaks the test. docs/abi.md says what may change.
 # Usage: sh tests/abi/accept.sh [--break]
 #   --break  accept although programs linked to the last release stop working
-# Refuses: a change to a version that CHANGELOG.md no longer calls unreleased; an incompatible change
-# without --break, unless the soname (the major version) is another.
+# Refuses: a change to a version that CHANGELOG.md no longer calls unreleased; an incompatible
+# change without --break, unless the soname (the major version) is another.
 set -eu
 cd "$(dirname "$0")/../.."
 breaks=no

@@ -44,8 +44,8 @@ def take_growth_off(old, new):
 
 
 def unversioned_inits(old, new, grown):
-    """Structs that have grown while programs linked before still reach the one _init function, which
-    would write more than they have room for."""
+    """Structs that have grown while programs linked before still reach the one _init function,
+    which would write more than they have room for."""
     def symbols(corpus):
         return {(node.get("name"), node.get("version"), node.get("is-default-version"))
                 for node in corpus.iter("elf-symbol")}

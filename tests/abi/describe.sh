@@ -1,6 +1,7 @@
 #!/bin/sh
-# Writes down the ABI of a source tree, as abidw sees it. lib/api/ alone defines what is exported, so
-# it alone is compiled, by gcc and with debug information; types that are not in include/ are left out.
+# Writes down the ABI of a source tree, as abidw sees it. lib/api/ alone defines what is exported,
+# so it alone is compiled, by gcc and with debug information; types that are not in include/ are
+# left out.
 # Usage: describe.sh TREE OUT.abi
 set -eu
 tree=$1

@@ -1,6 +1,6 @@
 """What the public headers declare, read from their text: structs with their fields, constants,
-functions and other names. For the scripts beside it; no compiler is asked, so that what one leaves
-out is noticed. tests/abi/ uses it to see that nothing escapes the tests that are written by hand."""
+functions and other names. For the scripts beside it, which see to it that nothing escapes the tests
+that are written by hand."""
 import glob
 import os
 import re

@@ -15,7 +15,8 @@ done
 {
     echo '#include <sot/sot.h>'
     echo 'int main(void) {'
-    sed -n 's/^#define \(SOT_[A-Z_]*_INIT\) SOT_STRUCT_INIT(\(sot_[a-z_]*\))$/\1 \2/p' include/sot/*.h |
+    sed -n 's/^#define \(SOT_[A-Z_]*_INIT\) SOT_STRUCT_INIT(\(sot_[a-z_]*\))$/\1 \2/p' \
+        include/sot/*.h |
         while read -r macro type; do
             echo "    { const $type a = $macro; static $type b = $macro;"
             echo "      if (a.struct_size != sizeof(a) || b.struct_size != sizeof(b)) return 1; }"

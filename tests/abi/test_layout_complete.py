@@ -23,7 +23,7 @@ def source(name):
 
 
 def sized_functions(text, structs):
-    """Functions with a pointer to a struct that has a struct_size, but those that make or end one."""
+    """Functions with a pointer to a struct that has a struct_size, but not _init and _free."""
     sized = "|".join(name for name, fields in structs.items() if fields[0] == "struct_size")
     return {name for name, parameters in re.findall(
         r"\bSOT_API\s[^;(]*?(\w+)\s*\(([^)]*)\)", text)

@@ -51,7 +51,8 @@ SOT_API sot_status sot_answer_get_decision(const sot_answer *answer, sot_decisio
  * carries; see examples/router/README.md for what it is good for. */
 
 /* Loads a trained router. path NULL: the installed one, sot/lima.router in the data folder (share),
- * looked for from the library's own file and then where the build was configured to install it.
+ * looked for from the library's own file, where the build was configured to install it, and in
+ * /usr/share.
  * The file is read whole and not needed any more afterwards.
  * Returns ARGUMENT, MEMORY, IO (also: none is installed; the sentence names the places), FORMAT,
  * UNSUPPORTED (another version of the format). The caller owns *out. Since 0.1. */
