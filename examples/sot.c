@@ -1,22 +1,17 @@
-/* The sot command: answers questions from a shell. sot(1) is its manual. Here are main and the
- * small subcommands; "sot ask" starts in sot/ask.c, "sot chat" in sot/talk.c, the live view in
- * sot/view.c. It is a client of the public header like any other program. */
+/* The sot command: answers questions from a shell. sot(1) is its manual. Here are the table of
+ * commands and the small ones; "sot ask" starts in sot/ask.c, "sot chat" in sot/talk.c, the live
+ * view in sot/view.c. It is a client of the public header like any other program. */
 #include <sot/sot.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "sot/answer_json.h"
+#include "shared/answer_json.h"
+#include "shared/report.h"
 #include "sot/ask.h"
 #include "sot/asker.h"
-#include "sot/options.h"
 #include "sot/lines.h"
-#include "sot/report.h"
+#include "sot/options.h"
 #include "sot/talk.h"
 
 static int command_info(const struct options *options)
@@ -71,64 +66,50 @@ static int command_tokenize(const struct options *options)
     return code;
 }
 
-/* A file opened later must not become standard output: closed descriptors are filled with ones that
- * fail when they are used. */
-static void fill_standard_descriptors(void)
+/* Runs a command on the options that it was given. */
+static int with_options(unsigned command, int (*run)(const struct options *options), int argc,
+                        char **argv)
 {
-    for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-            open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
-            _exit(EXIT_FAILED);
+    struct options options;
+    int code = options_parse(&options, command, argc, argv);
+    return code >= 0 ? code : run(&options);
 }
 
-/* A disk that is full or a pipe that is closed shows at the latest here. */
-static int close_output(int code)
+static int run_ask(int argc, char **argv)
 {
-    int had_error = ferror(stdout);
-    if (fclose(stdout) != 0 || had_error) {
-        complain("cannot write to standard output: %s", strerror(errno));
-        return code == EXIT_DONE ? EXIT_FAILED : code;
-    }
-    return code;
+    return with_options(COMMAND_ASK, command_ask, argc, argv);
 }
 
-static int run(int argc, char **argv)
+static int run_chat(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        unsigned command;
-        int (*run)(const struct options *options);
-    } commands[] = {{"ask", COMMAND_ASK, command_ask},
-                    {"chat", COMMAND_CHAT, command_chat},
-                    {"info", COMMAND_INFO, command_info},
-                    {"tokenize", COMMAND_TOKENIZE, command_tokenize}};
-    const char *name = argc > 1 ? argv[1] : NULL;
-    if (!name) {
-        complain("no command (see sot --help)");
-        return EXIT_USAGE;
-    }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        print_overview();
-        return EXIT_DONE;
-    }
-    if (strcmp(name, "--version") == 0) {
-        printf("sot %s\nline editing: %s\n", sot_version_string(), lines_editor_name());
-        return EXIT_DONE;
-    }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(name, commands[i].name) != 0)
-            continue;
-        struct options options;
-        int code = options_parse(&options, commands[i].command, argc - 1, argv + 1);
-        return code >= 0 ? code : commands[i].run(&options);
-    }
-    complain("unknown command '%s' (see sot --help)", name);
-    return EXIT_USAGE;
+    return with_options(COMMAND_CHAT, command_chat, argc, argv);
+}
+
+static int run_info(int argc, char **argv)
+{
+    return with_options(COMMAND_INFO, command_info, argc, argv);
+}
+
+static int run_tokenize(int argc, char **argv)
+{
+    return with_options(COMMAND_TOKENIZE, command_tokenize, argc, argv);
+}
+
+static void print_editor_name(void)
+{
+    printf("line editing: %s\n", lines_editor_name());
 }
 
 int main(int argc, char **argv)
 {
-    fill_standard_descriptors();
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is reported as a failed write */
-    return close_output(run(argc, argv));
+    static const struct command commands[] = {
+        {"ask", run_ask, "answer a question by Skeleton-of-Thought"},
+        {"chat", run_chat, "hold a conversation"},
+        {"info", run_info, "print what a model is"},
+        {"tokenize", run_tokenize, "print the token ids of a text"},
+        {NULL, NULL, NULL},
+    };
+    static const struct program sot = {
+        .name = "sot", .commands = commands, .print_version = print_editor_name};
+    return program_main(&sot, argc, argv);
 }

@@ -5,61 +5,60 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "commands.h"
-#include "option_table.h"
 
 #define AT(member) offsetof(struct bench_options, member)
 
 static const struct option_row rows[] = {
-    {"model", 'm', OPTION_TEXT, AT(model), 0, 0, "PATH",
-     "GGUF file, Hugging Face directory, or random:SHAPE\n"
-     "(default random:2048x24x16x5504x32000)"},
+    MEASURED_MODEL_ROW,
     {"quick", 'q', OPTION_FLAG, AT(quick), 0, 0, NULL, "fewer cases and repeats"},
     {"cases", 0, OPTION_TEXT, AT(cases_list), 0, 0, "LIST",
      "some of load,prefill,decode,attention,tokenizer,replay"},
     {"repeats", 0, OPTION_COUNT, AT(repeats), 1, 10000, "N",
      "counted runs of each pass (default 5, with --quick 3)"},
-    {"threads", 0, OPTION_COUNT, AT(n_threads), 1, 256, "N",
-     "worker threads (default: one per CPU)"},
-    {"isa", 0, OPTION_TEXT, AT(isa), 0, 0, "NAME",
-     "instruction set: auto (default), amx, avx512, avx2, neon,\nportable"},
-    {"device", 0, OPTION_TEXT, AT(device), 0, 0, "NAME", "cpu (default), cuda, or cuda:N"},
-    {"pin", 0, OPTION_FLAG, AT(pin), 0, 0, NULL, "keep each worker thread on a CPU of its own"},
+    THREADS_ROW,
+    ISA_ROW,
+    DEVICE_ROW,
+    PIN_ROW,
     {"json", 0, OPTION_TEXT, AT(json_path), 0, 0, "FILE", "write everything measured to FILE too"},
-    {"replay-model", 0, OPTION_TEXT, AT(replay_model), 0, 0, "NAME",
-     "lengths of this model's answers (default LLaMA2-Chat-7B)"},
-    {"replay-category", 0, OPTION_TEXT, AT(replay_category), 0, 0, "NAME",
-     "to questions of this category (default average)"},
+    REPLAY_MODEL_ROW,
+    REPLAY_CATEGORY_ROW,
     {"replay-repeats", 0, OPTION_COUNT, AT(replay_repeats), 1, 1000, "N",
      "runs of each text (default 3, with --quick 1)"},
     {"lengths", 0, OPTION_TEXT, AT(lengths_list), 0, 0, "N:S:L1,L2,...",
      "lengths of one's own: normal answer, skeleton, expansions"},
-    {"lengths-file", 0, OPTION_TEXT, AT(lengths_path), 0, 0, "FILE", "the same from a JSON file"},
+    LENGTHS_FILE_ROW,
     {"list-lengths", 0, OPTION_FLAG, AT(list_lengths), 0, 0, NULL,
      "print the lengths that are known and exit"},
     {"paper-prompts", 0, OPTION_FLAG, AT(paper_prompts), 0, 0, NULL,
      "replay with the paper's templates, however many tokens the\n"
      "model's tokenizer makes of them"},
     {"write-gguf", 0, OPTION_TEXT, AT(gguf_path), 0, 0, "FILE", "store the model in FILE and exit"},
-    {"help", 'h', OPTION_FLAG, AT(help), 0, 0, NULL, "print this help"},
     {"version", 0, OPTION_FLAG, AT(version), 0, 0, NULL, "print the version"},
 };
-static const struct option_table table = {"sot-bench", rows, sizeof rows / sizeof *rows};
 
-static void print_help(void)
+static void print_commands(void)
 {
-    printf("Usage: sot-bench [options]\n"
-           "       sot-bench COMMAND [options]\n\n"
-           "Measures this machine's limits, then how close the library comes to them: prompts,\n"
-           "batched decoding, attention, the tokenizer, and a replay of Skeleton-of-Thought with\n"
-           "the lengths of real answers.\n\n");
-    option_table_print(&table);
-    commands_print();
-    printf(
-        "\nExit codes: 0 measured, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C (what was\n"
-        "measured until then is printed).\n");
+    printf("\nCommands (sot-bench COMMAND --help has their options):\n");
+    commands_print(bench_commands, "");
 }
+
+static const struct option_table table = {
+    .name = "sot-bench",
+    .usage =
+        "Usage: sot-bench [options]\n"
+        "       sot-bench COMMAND [options]\n\n"
+        "Measures this machine's limits, then how close the library comes to them: prompts,\n"
+        "batched decoding, attention, the tokenizer, and a replay of Skeleton-of-Thought with\n"
+        "the lengths of real answers.\n",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof *rows,
+    .print_more = print_commands,
+    .remarks =
+        "Exit codes: 0 measured, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C (what was\n"
+        "measured until then is printed).\n",
+};
 
 static const char *const case_names[] = {"load",      "prefill",   "decode",
                                          "attention", "tokenizer", "replay"};
@@ -71,33 +70,6 @@ const char *case_name(unsigned which)
     while (i + 1 < N_CASES && which != 1u << i)
         i++;
     return case_names[i];
-}
-
-int exit_code_of(sot_status status)
-{
-    complain("%s", sot_error_message()[0] ? sot_error_message() : sot_status_name(status));
-    if (status == SOT_ERR_CANCELLED)
-        return EXIT_INTERRUPTED;
-    return status == SOT_ERR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
-}
-
-static int parse_cases(struct bench_options *options)
-{
-    options->cases = options->cases_list ? 0 : CASE_ALL;
-    for (const char *at = options->cases_list; at;) {
-        size_t size = strcspn(at, ",");
-        size_t i = 0;
-        while (i < N_CASES &&
-               (strlen(case_names[i]) != size || memcmp(case_names[i], at, size) != 0))
-            i++;
-        if (i == N_CASES) {
-            complain("--cases: no case is named '%.*s' (see sot-bench --help)", (int)size, at);
-            return EXIT_USAGE;
-        }
-        options->cases |= 1u << i;
-        at = at[size] ? at + size + 1 : NULL;
-    }
-    return -1;
 }
 
 int bench_parse_device(const char **device, int *is_cuda, uint32_t *i_device)
@@ -136,19 +108,19 @@ static int check(struct bench_options *options)
     if (!options->replay_category)
         options->replay_category = "average";
     int code = bench_parse_device(&options->device, &options->is_cuda, &options->i_device);
-    return code < 0 ? parse_cases(options) : code;
+    options->cases = CASE_ALL;
+    if (code < 0 && options->cases_list)
+        code =
+            option_parse_names("cases", options->cases_list, case_names, N_CASES, &options->cases);
+    return code;
 }
 
 int bench_options_parse(struct bench_options *options, int argc, char **argv)
 {
     *options = (struct bench_options){0};
-    int code = option_table_parse(&table, options, argc, argv);
+    int code = option_table_parse(&table, options, argc, argv, NULL);
     if (code >= 0)
         return code;
-    if (options->help) {
-        print_help();
-        return EXIT_DONE;
-    }
     if (options->version) {
         printf("sot-bench %s\n", sot_version_string());
         return EXIT_DONE;

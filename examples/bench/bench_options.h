@@ -1,11 +1,9 @@
-/* The command line: one table from which parsing and the help text come. */
+/* The command line of sot-bench without a command, and the options that several commands have. */
 #ifndef SOT_BENCH_OPTIONS_H
 #define SOT_BENCH_OPTIONS_H
 
-#include <sot/sot.h>
-
-/* Exit codes: sot-bench(1). */
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+#include "../shared/option_table.h"
+#include "../shared/program.h"
 
 /* What can be measured. */
 enum {
@@ -33,7 +31,7 @@ struct bench_options {
     uint32_t repeats;        /* of each pass */
     uint32_t replay_repeats; /* of each text */
     uint32_t cases;          /* CASE_*, from cases_list or all of them */
-    int pin, quick, paper_prompts, list_lengths, help, version;
+    int pin, quick, paper_prompts, list_lengths, version;
 };
 
 /* Parses the command line. Returns -1 to go on, or the exit code of a program that is done: after
@@ -45,7 +43,30 @@ int bench_parse_device(const char **device, int *is_cuda, uint32_t *i_device);
 
 const char *case_name(unsigned which); /* CASE_* in a word */
 
-/* Says what the library's last failure was; the exit code for it. */
-int exit_code_of(sot_status status);
+/* Rows of several tables. AT(member) is the offset in the structure that they fill. */
+/* clang-format off */
+#define MEASURED_MODEL_ROW                                                                         \
+    {"model", 'm', OPTION_TEXT, AT(model), 0, 0, "PATH",                                           \
+     "GGUF file, Hugging Face directory, or random:SHAPE\n"                                        \
+     "(default random:2048x24x16x5504x32000)"}
+#define THREADS_ROW                                                                                \
+    {"threads", 0, OPTION_COUNT, AT(n_threads), 1, 256, "N",                                       \
+     "worker threads (default: one per CPU)"}
+#define ISA_ROW                                                                                    \
+    {"isa", 0, OPTION_TEXT, AT(isa), 0, 0, "NAME",                                                 \
+     "instruction set: auto (default), amx, avx512, avx2, neon,\nportable"}
+#define DEVICE_ROW                                                                                 \
+    {"device", 0, OPTION_TEXT, AT(device), 0, 0, "NAME", "cpu (default), cuda, or cuda:N"}
+#define PIN_ROW                                                                                    \
+    {"pin", 0, OPTION_FLAG, AT(pin), 0, 0, NULL, "keep each worker thread on a CPU of its own"}
+#define LENGTHS_FILE_ROW                                                                           \
+    {"lengths-file", 0, OPTION_TEXT, AT(lengths_path), 0, 0, "FILE", "the same from a JSON file"}
+#define REPLAY_MODEL_ROW                                                                           \
+    {"replay-model", 0, OPTION_TEXT, AT(replay_model), 0, 0, "NAME",                               \
+     "lengths of this model's answers (default LLaMA2-Chat-7B)"}
+#define REPLAY_CATEGORY_ROW                                                                        \
+    {"replay-category", 0, OPTION_TEXT, AT(replay_category), 0, 0, "NAME",                         \
+     "to questions of this category (default average)"}
+/* clang-format on */
 
 #endif

@@ -8,19 +8,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/fig11.h"
+#include "../shared/text.h"
 #include "bench_options.h"
 #include "commands.h"
 #include "estimate_check.h"
 #include "findings_json.h"
 #include "lengths.h"
-#include "option_table.h"
 
 struct estimate_options {
     const char *profile_path, *lengths_list, *lengths_path, *replay_model, *replay_category;
     const char *prompts_list, *found_list, *json_path, *check_model;
     uint32_t point_tokens, max_points, rounds;
-    int fig11, break_even, help;
+    int fig11, break_even;
 };
 
 #define AT(member) offsetof(struct estimate_options, member)
@@ -30,11 +30,9 @@ static const struct option_row rows[] = {
      "what sot-bench profile -o has kept"},
     {"lengths", 0, OPTION_TEXT, AT(lengths_list), 0, 0, "N:S:L1,L2,...",
      "tokens of the normal answer, of the skeleton, of each\nexpansion"},
-    {"lengths-file", 0, OPTION_TEXT, AT(lengths_path), 0, 0, "FILE", "the same from a JSON file"},
-    {"replay-model", 0, OPTION_TEXT, AT(replay_model), 0, 0, "NAME",
-     "lengths of this model's answers (default LLaMA2-Chat-7B)"},
-    {"replay-category", 0, OPTION_TEXT, AT(replay_category), 0, 0, "NAME",
-     "to questions of this category (default average)"},
+    LENGTHS_FILE_ROW,
+    REPLAY_MODEL_ROW,
+    REPLAY_CATEGORY_ROW,
     {"fig11", 0, OPTION_FLAG, AT(fig11), 0, 0, NULL, "all rows of the paper's Fig. 11"},
     {"prompts", 0, OPTION_TEXT, AT(prompts_list), 0, 0, "Q:S:C:T",
      "prompt tokens: the question, stage 1, what the requests of\n"
@@ -53,22 +51,22 @@ static const struct option_row rows[] = {
      "replay the lengths on this model, too, and compare"},
     {"rounds", 0, OPTION_COUNT, AT(rounds), 1, 1000, "N", "replays for --check (default 3)"},
     {"json", 0, OPTION_TEXT, AT(json_path), 0, 0, "FILE", "write it all to FILE too"},
-    {"help", 'h', OPTION_FLAG, AT(help), 0, 0, NULL, "print this help"},
 };
-static const struct option_table table = {"sot-bench estimate", rows, sizeof rows / sizeof *rows};
-
-static void print_help(void)
-{
-    printf("Usage: sot-bench estimate -p FILE [options]\n\n"
-           "Estimates from a profile how long a normal answer takes and how long Skeleton-of-\n"
-           "Thought takes for the same, for texts of given lengths.\n\n");
-    option_table_print(&table);
-    printf("\nExit codes: 0 estimated, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.\n");
-}
+static const struct option_table table = {
+    .name = "sot-bench estimate",
+    .usage = "Usage: sot-bench estimate -p FILE [options]\n\n"
+             "Estimates from a profile how long a normal answer takes and how long Skeleton-of-\n"
+             "Thought takes for the same, for texts of given lengths.\n",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof *rows,
+    .remarks = "Exit codes: 0 estimated, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.\n",
+};
 
 struct estimating {
     struct estimate_options options;
     uint32_t prompts[4], found[2];
+    int has_lengths; /* which are asked about */
+    struct lengths lengths;
     sot_profile *profile;
     json_t *estimates, *break_evens; /* arrays */
     uint32_t extrapolated;           /* SOT_EXTRAPOLATED_* of all that was asked for */
@@ -98,9 +96,8 @@ static int parse_numbers(const char *name, const char *list, uint32_t *out, size
     return -1;
 }
 
-static int read_lengths(const struct estimating *estimating, struct lengths *lengths)
+static int read_lengths(const struct estimate_options *options, struct lengths *lengths)
 {
-    const struct estimate_options *options = &estimating->options;
     if (options->lengths_list)
         return lengths_from_list(lengths, options->lengths_list);
     if (options->lengths_path)
@@ -204,17 +201,15 @@ static int check_lengths(struct estimating *estimating, const struct lengths *le
 
 static int estimate_lengths(struct estimating *estimating)
 {
-    struct lengths lengths;
+    struct lengths *lengths = &estimating->lengths;
     sot_estimate estimate = SOT_ESTIMATE_INIT;
-    if (!read_lengths(estimating, &lengths))
-        return EXIT_USAGE;
-    sot_status status = estimate_one(estimating, &lengths, &estimate);
+    sot_status status = estimate_one(estimating, lengths, &estimate);
     if (status != SOT_OK)
         return exit_code_of(status);
-    keep_estimate(estimating, &lengths, &estimate);
-    print_estimate(&lengths, &estimate);
+    keep_estimate(estimating, lengths, &estimate);
+    print_estimate(lengths, &estimate);
     estimating->extrapolated |= estimate.extrapolated;
-    return estimating->options.check_model ? check_lengths(estimating, &lengths) : -1;
+    return estimating->options.check_model ? check_lengths(estimating, lengths) : -1;
 }
 
 static int estimate_fig11(struct estimating *estimating)
@@ -316,6 +311,10 @@ static int check(struct estimating *estimating)
         code = parse_numbers("prompts", options->prompts_list, estimating->prompts, 4);
     if (code < 0 && options->found_list)
         code = parse_numbers("found", options->found_list, estimating->found, 2);
+    estimating->has_lengths =
+        !options->fig11 && (n_sources || options->check_model || !options->break_even);
+    if (code < 0 && estimating->has_lengths && !read_lengths(options, &estimating->lengths))
+        code = EXIT_USAGE;
     return code;
 }
 
@@ -350,12 +349,10 @@ static int estimate(struct estimating *estimating)
     printf("profile    %s: %s, %u threads; %u layers of width %u\n", options->profile_path,
            machine.bytes ? machine.bytes : "", info.n_threads, info.n_layer, info.d_model);
     text_free(&machine);
-    int is_asked = options->lengths_list || options->lengths_path || options->replay_model ||
-                   options->replay_category || options->check_model || !options->break_even;
     int code = -1;
     if (options->fig11)
         code = estimate_fig11(estimating);
-    else if (is_asked)
+    else if (estimating->has_lengths)
         code = estimate_lengths(estimating);
     if (code < 0 && options->break_even)
         code = find_break_evens(estimating);
@@ -368,13 +365,9 @@ static int estimate(struct estimating *estimating)
 int command_estimate(int argc, char **argv)
 {
     struct estimating estimating = {0};
-    int code = option_table_parse(&table, &estimating.options, argc, argv);
+    int code = option_table_parse(&table, &estimating.options, argc, argv, NULL);
     if (code >= 0)
         return code;
-    if (estimating.options.help) {
-        print_help();
-        return EXIT_DONE;
-    }
     estimating.estimates = json_array();
     estimating.break_evens = json_array();
     code = check(&estimating);

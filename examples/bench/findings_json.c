@@ -2,10 +2,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "../sot/text.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "findings.h"
 #include "findings_json.h"
-#include "machine.h"
 
 json_t *json_number(uint64_t value)
 {

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "findings.h"
-#include "machine.h"
 
 struct spread spread_of(const uint64_t *times_ns, size_t n)
 {

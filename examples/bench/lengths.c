@@ -27,7 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/fig11.h"
+#include "../shared/text.h"
 
 static const double skeleton_per_point = 118.0 / 14;
 static const double stage2_fixed = 39.8;
@@ -99,16 +100,12 @@ static void from_row(struct lengths *lengths, const struct fig11_row *row)
 
 int lengths_from_paper(struct lengths *lengths, const char *model, const char *category)
 {
-    int is_model = 0;
-    for (size_t i = 0; i < fig11_count; i++) {
-        if (strcmp(fig11_rows[i].model, model) != 0)
-            continue;
-        is_model = 1;
-        if (strcmp(fig11_rows[i].category, category) == 0) {
-            from_row(lengths, &fig11_rows[i]);
-            return 1;
-        }
+    const struct fig11_row *row = fig11_find(model, category);
+    if (row) {
+        from_row(lengths, row);
+        return 1;
     }
+    int is_model = fig11_find(model, "average") != NULL;
     complain("no lengths are known of the %s '%s' (see sot-bench --list-lengths)",
              is_model ? "category" : "model", is_model ? category : model);
     return 0;

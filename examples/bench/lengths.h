@@ -2,7 +2,6 @@
 #ifndef SOT_BENCH_LENGTHS_H
 #define SOT_BENCH_LENGTHS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 enum { POINTS_MOST = 64, LENGTH_MOST = 100000 };
@@ -21,19 +20,6 @@ struct lengths {
 uint32_t lengths_longest(const struct lengths *lengths);
 /* What they allow at most: normal tokens / (skeleton tokens + longest expansion). */
 double lengths_bound(const struct lengths *lengths);
-
-/* One row of the paper's Fig. 11: averages over the questions of a category. */
-struct fig11_row {
-    const char *model, *category;
-    double points;         /* of a skeleton */
-    double normal;         /* tokens of the normal answer */
-    double longest;        /* tokens of the longest expansion */
-    double deviation;      /* standard deviation of the expansions' tokens */
-    double sot_normal;     /* tokens of the SoT answer / tokens of the normal one */
-    double longest_normal; /* tokens of the longest expansion / tokens of the normal answer */
-};
-extern const struct fig11_row fig11_rows[];
-extern const size_t fig11_count;
 
 /* Each of these returns 0 after having said what is wrong. */
 int lengths_from_paper(struct lengths *lengths, const char *model, const char *category);

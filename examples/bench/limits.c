@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
-#include "machine.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "progress.h"
 
 enum {

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "bench_options.h"
 #include "commands.h"
 #include "findings.h"
-#include "machine.h"
 #include "progress.h"
 
 #define QUICK_REPLAY_NS 10e9 /* a replay that takes longer is no part of --quick */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 enum {
     THREADS = 256,

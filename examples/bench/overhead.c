@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
+#include "../shared/interrupt.h"
+#include "../shared/text.h"
 #include "bench_options.h"
 #include "overhead_texts.h"
 #include "progress.h"

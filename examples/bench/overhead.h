@@ -9,7 +9,7 @@
 
 #include <sot/sot.h>
 
-#include "../eval/eval_questions.h"
+#include "../shared/question_list.h"
 
 /* Ways of sharing; from ROW_TWO_SHOT on the library's, by wording. */
 enum {

@@ -9,11 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
+#include "../shared/interrupt.h"
+#include "../shared/text.h"
 #include "bench_options.h"
 #include "commands.h"
-#include "option_table.h"
 #include "overhead.h"
 #include "overhead_model.h"
 #include "overhead_texts.h"
@@ -24,7 +23,7 @@ enum { DEFAULT_POINT_TOKENS = 8 };
 struct overhead_options {
     const char *questions, *tokenizer, *model, *lengths_model, *conversation, *isa, *json_path;
     uint32_t n_threads, n_point_tokens, limit;
-    int all, help;
+    int all;
 };
 
 #define AT(member) offsetof(struct overhead_options, member)
@@ -47,15 +46,21 @@ static const struct option_row option_rows[] = {
     {"point-tokens", 0, OPTION_COUNT, AT(n_point_tokens), 1, 1024, "N",
      "tokens of each expansion (default 8); they are compared\n"
      "between all ways of computing them"},
-    {"threads", 0, OPTION_COUNT, AT(n_threads), 1, 256, "N",
-     "worker threads (default: one per CPU)"},
-    {"isa", 0, OPTION_TEXT, AT(isa), 0, 0, "NAME",
-     "instruction set: auto (default), amx, avx512, avx2, neon,\nportable"},
+    THREADS_ROW,
+    ISA_ROW,
     {"json", 0, OPTION_TEXT, AT(json_path), 0, 0, "FILE", "write everything counted to FILE too"},
-    {"help", 'h', OPTION_FLAG, AT(help), 0, 0, NULL, "print this help"},
 };
-static const struct option_table table = {"sot-bench prefill-overhead", option_rows,
-                                          sizeof option_rows / sizeof *option_rows};
+static const struct option_table table = {
+    .name = "sot-bench prefill-overhead",
+    .usage =
+        "Usage: sot-bench prefill-overhead [options]\n\n"
+        "Counts the prompt tokens that the library computes for a question, a skeleton and its\n"
+        "expansions being given, under every wording: the paper's Table 7.\n",
+    .rows = option_rows,
+    .n_rows = sizeof option_rows / sizeof *option_rows,
+    .remarks = "Exit codes: 0 counted, 1 failed, also where an expansion depended on what was in\n"
+               "pages, 2 wrong usage, 130 interrupted by Ctrl-C.\n",
+};
 
 struct overhead_run {
     struct overhead_options options;
@@ -65,16 +70,6 @@ struct overhead_run {
     struct overhead overhead;
     FILE *json;
 };
-
-static void print_help(void)
-{
-    printf("Usage: sot-bench prefill-overhead [options]\n\n"
-           "Counts the prompt tokens that the library computes for a question, a skeleton and its\n"
-           "expansions being given, under every wording: the paper's Table 7.\n\n");
-    option_table_print(&table);
-    printf("\nExit codes: 0 counted, 1 failed, also where an expansion depended on what was in\n"
-           "pages, 2 wrong usage, 130 interrupted by Ctrl-C.\n");
-}
 
 /* ---- Preparing ---------------------------------------------------------------------------------
  */
@@ -292,11 +287,7 @@ static int store(struct overhead_run *run)
 int command_overhead(int argc, char **argv)
 {
     struct overhead_run run = {0};
-    int code = option_table_parse(&table, &run.options, argc, argv);
-    if (code < 0 && run.options.help) {
-        print_help();
-        return EXIT_DONE;
-    }
+    int code = option_table_parse(&table, &run.options, argc, argv, NULL);
     if (code < 0) {
         interrupt_install();
         code = prepare(&run);

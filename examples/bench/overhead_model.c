@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "bench_options.h"
 
 enum { WIDTH = 32, HIDDEN = 64, HEADS = 2, LAYERS = 2, VOCABULARY = 32000, CONTEXT = 4096 };

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lengths.h"
+#include "../shared/fig11.h"
 
 /* Point outlines as models write them for the questions of Vicuna-80: 3 to 5 words, 4 on average,
  * with a full stop as in the demonstrations of the paper's prompt. */
@@ -55,16 +55,10 @@ enum { N_PHRASES = sizeof phrases / sizeof *phrases, PHRASE_STEP = 11 };
 
 static double points_of(const char *model, const char *category)
 {
-    double found = 0;
-    for (size_t i = 0; i < fig11_count; i++) {
-        if (strcmp(fig11_rows[i].model, model) != 0)
-            continue;
-        if (strcmp(fig11_rows[i].category, category) == 0)
-            return fig11_rows[i].points;
-        if (strcmp(fig11_rows[i].category, "average") == 0)
-            found = fig11_rows[i].points;
-    }
-    return found;
+    const struct fig11_row *row = fig11_find(model, category);
+    if (!row)
+        row = fig11_find(model, "average");
+    return row ? row->points : 0;
 }
 
 uint32_t overhead_points(const char *model, const char *category, uint32_t i)

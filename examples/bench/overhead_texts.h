@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 /* Points of the i-th question of a category (from 0): whole numbers whose mean over the category is
  * Fig. 11's. Returns 0 for a model that Fig. 11 does not have; a category it does not have is

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
-#include "machine.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "progress.h"
 
 enum {

@@ -5,13 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "bench_options.h"
 #include "commands.h"
-#include "machine.h"
 #include "measured_gpu.h"
-#include "option_table.h"
 #include "progress.h"
 
 enum {
@@ -25,7 +24,7 @@ enum {
 struct profile_options {
     const char *model, *isa, *device, *out_path, *update_path, *machine;
     uint32_t n_threads, max_batch, max_context, decode_repeats, prefill_repeats, cell_ms;
-    int full, pin, help;
+    int full, pin;
     int is_cuda;
     uint32_t i_device;
 };
@@ -33,9 +32,7 @@ struct profile_options {
 #define AT(member) offsetof(struct profile_options, member)
 
 static const struct option_row rows[] = {
-    {"model", 'm', OPTION_TEXT, AT(model), 0, 0, "PATH",
-     "GGUF file, Hugging Face directory, or random:SHAPE\n"
-     "(default random:2048x24x16x5504x32000)"},
+    MEASURED_MODEL_ROW,
     {"output", 'o', OPTION_TEXT, AT(out_path), 0, 0, "FILE", "keep the profile in FILE (JSON)"},
     {"full", 0, OPTION_FLAG, AT(full), 0, 0, NULL,
      "the paper's whole grid, which can take hours (default: some\n"
@@ -53,27 +50,23 @@ static const struct option_row rows[] = {
     {"cell-ms", 0, OPTION_COUNT, AT(cell_ms), 1, 1 << 30, "N",
      "repeat no cell that has taken so long (default 1000; with\n"
      "--full no limit)"},
-    {"threads", 0, OPTION_COUNT, AT(n_threads), 1, 256, "N",
-     "worker threads (default: one per CPU)"},
-    {"isa", 0, OPTION_TEXT, AT(isa), 0, 0, "NAME",
-     "instruction set: auto (default), amx, avx512, avx2, neon,\nportable"},
-    {"device", 0, OPTION_TEXT, AT(device), 0, 0, "NAME", "cpu (default), cuda, or cuda:N"},
-    {"pin", 0, OPTION_FLAG, AT(pin), 0, 0, NULL, "keep each worker thread on a CPU of its own"},
+    THREADS_ROW,
+    ISA_ROW,
+    DEVICE_ROW,
+    PIN_ROW,
     {"machine", 0, OPTION_TEXT, AT(machine), 0, 0, "NAME",
      "what to call the machine in the file (default: its\nprocessor or GPU)"},
-    {"help", 'h', OPTION_FLAG, AT(help), 0, 0, NULL, "print this help"},
 };
-static const struct option_table table = {"sot-bench profile", rows, sizeof rows / sizeof *rows};
-
-static void print_help(void)
-{
-    printf(
+static const struct option_table table = {
+    .name = "sot-bench profile",
+    .usage =
         "Usage: sot-bench profile [-m MODEL] [-o FILE] [options]\n\n"
         "Measures how long prompts and decode steps of a model take on this machine: the tables\n"
-        "from which sot-bench estimate works out what Skeleton-of-Thought is worth.\n\n");
-    option_table_print(&table);
-    printf("\nExit codes: 0 measured, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.\n");
-}
+        "from which sot-bench estimate works out what Skeleton-of-Thought is worth.\n",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof *rows,
+    .remarks = "Exit codes: 0 measured, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.\n",
+};
 
 /* ---- Preparing ---------------------------------------------------------------------------------
  */
@@ -276,13 +269,9 @@ static int complete_options(struct profile_options *options)
 int command_profile(int argc, char **argv)
 {
     struct profiling profiling = {0};
-    int code = option_table_parse(&table, &profiling.options, argc, argv);
+    int code = option_table_parse(&table, &profiling.options, argc, argv, NULL);
     if (code >= 0)
         return code;
-    if (profiling.options.help) {
-        print_help();
-        return EXIT_DONE;
-    }
     code = complete_options(&profiling.options);
     if (code < 0) {
         interrupt_install();

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../sot/interrupt.h"
-#include "machine.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
 
 enum { LINE_MOST = 79, PAUSE_NS = 100 * 1000 * 1000 };
 

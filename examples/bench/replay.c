@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "findings.h"
-#include "machine.h"
 #include "progress.h"
 #include "stand_in.h"
 

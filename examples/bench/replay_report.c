@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "findings.h"
 #include "findings_json.h"
 

@@ -6,7 +6,7 @@
 
 #include <sot/sot.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "lengths.h"
 
 struct stand_in {

@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 #include "bench_options.h"
-#include "machine.h"
 #include "progress.h"
 
 /* Words of English and made-up ones, in sentences and paragraphs; the same on every machine. */

@@ -8,8 +8,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../bench/machine.h"
-#include "../sot/interrupt.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
 
 enum { BAR_CELLS = 24 };
 #define TERMINAL_PAUSE_NS UINT64_C(200000000)

@@ -16,7 +16,7 @@ struct eval_progress {
         size_t n_left;
         size_t n_known; /* answers whose time is known, of earlier runs too */
         uint64_t known_ns;
-    } modes[MODES_MOST];
+    } modes[N_MODES];
     unsigned n_modes, i_mode;
     uint64_t begun_ns, said_ns;
     uint64_t answer_begun_ns; /* 0: none is being generated */

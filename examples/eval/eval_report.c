@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/option_table.h"
+#include "../shared/program.h"
+#include "../shared/text.h"
 #include "eval_commands.h"
-#include "eval_options.h"
 #include "paper.h"
 #include "report_json.h"
 #include "report_page.h"
@@ -36,12 +37,12 @@ static const struct option_row rows[] = {
 };
 
 static const struct option_table table = {
-    .command = "report",
+    .name = "sot-eval report",
     .usage = usage,
     .remarks = "Exit codes: 0 written, 1 failed, 2 wrong usage.\n",
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
-    .most_arguments = 1 << 16,
+    .most_arguments = ARGUMENTS_MOST,
 };
 
 static int check(const struct report_options *options, const struct arguments *arguments)
@@ -53,7 +54,7 @@ static int check(const struct report_options *options, const struct arguments *a
     else if (options->output && options->json && strcmp(options->output, "-") == 0 &&
              strcmp(options->json, "-") == 0)
         complain("-o and --json cannot both be standard output");
-    else if (!paper_lengths(options->paper_model, "average"))
+    else if (!fig11_find(options->paper_model, "average"))
         complain("--paper-model '%s': the paper's Fig. 11 has no such model", options->paper_model);
     else
         return -1;

@@ -7,14 +7,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../bench/machine.h"
-#include "../sot/answer_json.h"
-#include "../sot/interrupt.h"
-#include "../sot/text.h"
+#include "../shared/answer_json.h"
+#include "../shared/interrupt.h"
+#include "../shared/machine.h"
+#include "../shared/program.h"
+#include "../shared/question_list.h"
+#include "../shared/text.h"
 #include "eval_commands.h"
-#include "eval_options.h"
 #include "eval_progress.h"
-#include "eval_questions.h"
 #include "fastchat.h"
 #include "records.h"
 #include "run_facts.h"

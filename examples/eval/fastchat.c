@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../sot/text.h"
-#include "eval_questions.h"
+#include "../shared/question_list.h"
+#include "../shared/text.h"
 #include "run_facts.h"
 
 static int by_id(const void *a, const void *b)

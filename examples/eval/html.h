@@ -2,7 +2,7 @@
 #ifndef SOT_EVAL_HTML_H
 #define SOT_EVAL_HTML_H
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 /* Appends text so that it shows as it is, in an element or in a quoted attribute: & < > " ' as
  * references, control characters and ill-formed bytes as U+FFFD. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 static int is_blank(const char *line, size_t size)
 {

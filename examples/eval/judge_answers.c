@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "json_lines.h"
 #include "records.h"
 

@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/option_table.h"
+#include "../shared/program.h"
+#include "../shared/question_list.h"
+#include "../shared/text.h"
 #include "eval_commands.h"
-#include "eval_options.h"
-#include "eval_questions.h"
 #include "judge_answers.h"
 #include "judge_template.h"
 #include "run_facts.h"
@@ -39,12 +40,12 @@ static const struct option_row rows[] = {
 };
 
 static const struct option_table table = {
-    .command = "judge-pairs",
+    .name = "sot-eval judge-pairs",
     .usage = usage,
     .remarks = "Exit codes: 0 written, 1 failed, 2 wrong usage.\n",
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
-    .most_arguments = 1 << 16,
+    .most_arguments = ARGUMENTS_MOST,
 };
 
 struct pairs {

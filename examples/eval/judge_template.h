@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 struct judge_template {
     const char *system; /* may be "" */

@@ -49,15 +49,6 @@ double paper_speedup(const char *category)
     return NAN;
 }
 
-const struct fig11_row *paper_lengths(const char *model, const char *category)
-{
-    for (size_t i = 0; i < fig11_count; i++)
-        if (strcmp(fig11_rows[i].model, model) == 0 &&
-            strcmp(fig11_rows[i].category, category) == 0)
-            return &fig11_rows[i];
-    return NULL;
-}
-
 void paper_lengths_range(const char *category, size_t member, double *least, double *most)
 {
     *least = *most = NAN;

@@ -1,12 +1,12 @@
 /* Numbers of the paper (Ning et al., arXiv 2307.15337v3) that a report shows beside its own. Fig.
- * 11 is in bench/fig11.c. tests/e2e/test_sot_eval_report.py compares them with the published ones.
+ * 11 is in shared/fig11.c. tests/e2e/test_sot_eval_report.py compares them with the published ones.
  */
 #ifndef SOT_EVAL_PAPER_H
 #define SOT_EVAL_PAPER_H
 
 #include <stddef.h>
 
-#include "../bench/lengths.h"
+#include "../shared/fig11.h"
 
 /* Speed-ups over normal generation on Vicuna-80, by model; NAN: not measured. */
 struct paper_model {
@@ -22,10 +22,6 @@ extern const size_t paper_models_count;
 /* The mean over the models in one category of questions, Fig. 2b, or in "average" over both; NAN:
  * no such category. */
 double paper_speedup(const char *category);
-
-/* A row of Fig. 11; NULL where there is none. The model "all models" is the mean over them, the
- * category "average" the mean over the categories. */
-const struct fig11_row *paper_lengths(const char *model, const char *category);
 
 /* Of a member of fig11_row (its offset) over the models, in one category. */
 void paper_lengths_range(const char *category, size_t member, double *least, double *most);

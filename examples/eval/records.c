@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 /* One object being read; what is wrong first is kept. */
 struct reading {

@@ -7,7 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "records.h"
 
 static int failed(struct record_file *file)

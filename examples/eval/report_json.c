@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../sot/answer_json.h"
+#include "../shared/answer_json.h"
 #include "paper.h"
 
 static json_t *count(size_t value)
@@ -124,7 +124,7 @@ static json_t *paper_json(void)
     json_t *rows = json_array();
     json_t *routers = json_array();
     for (size_t i = 0; i < sizeof categories / sizeof *categories; i++) {
-        const struct fig11_row *row = paper_lengths("all models", categories[i]);
+        const struct fig11_row *row = fig11_find("all models", categories[i]);
         json_array_append_new(
             rows, json_pack("{s:s, s:o, s:f, s:f, s:f, s:f, s:f, s:f}", "category", categories[i],
                             "speedup", real(paper_speedup(categories[i])), "points", row->points,

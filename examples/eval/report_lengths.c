@@ -43,7 +43,7 @@ static double own_value(const struct report_row *row, const struct figure *figur
 static double paper_value(const char *model, const char *category, const struct figure *figure)
 {
     double value = NAN;
-    const struct fig11_row *row = paper_lengths(model, category);
+    const struct fig11_row *row = fig11_find(model, category);
     if (row)
         memcpy(&value, (const char *)row + figure->paper, sizeof value);
     return value;

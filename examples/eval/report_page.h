@@ -3,7 +3,7 @@
 #ifndef SOT_EVAL_REPORT_PAGE_H
 #define SOT_EVAL_REPORT_PAGE_H
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "report_run.h"
 
 struct report_look {

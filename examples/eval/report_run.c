@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "paper.h"
 
-const char *const mode_names[N_MODES] = {"normal", "sot", "routed"};
 const char *const mode_titles[N_MODES] = {"normal", "SoT", "SoT-R"};
 
 static int succeeded(const struct record *record)

@@ -6,10 +6,9 @@
 
 #include <jansson.h>
 
+#include "../shared/answer_options.h"
 #include "statistics.h"
 
-enum { MODE_NORMAL, MODE_SOT, MODE_ROUTED, N_MODES };
-extern const char *const mode_names[N_MODES];  /* as records call them */
 extern const char *const mode_titles[N_MODES]; /* for people */
 
 struct report_question {

@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../bench/machine.h"
-#include "../sot/answer_json.h"
-#include "../sot/text.h"
+#include "../shared/answer_json.h"
+#include "../shared/machine.h"
+#include "../shared/text.h"
 
 void moment_now(char moment[MOMENT_SIZE])
 {

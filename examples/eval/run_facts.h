@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <sot/sot.h>
 
-#include "eval_questions.h"
+#include "../shared/question_list.h"
 #include "run_options.h"
 
 /* The caller releases what is returned. prompts and router may be NULL. */

@@ -4,7 +4,7 @@
 
 #include <sot/sot.h>
 
-enum { MODES_MOST = 3 };
+#include "../shared/answer_options.h"
 
 struct run_options {
     const char *model, *questions, *directory;
@@ -17,7 +17,7 @@ struct run_options {
     int json, quiet, concurrent;
     sot_session_params session;
     sot_generate_params generate;
-    const char *modes[MODES_MOST]; /* (n_modes) "normal", "sot", "routed" */
+    const char *modes[N_MODES]; /* (n_modes) "normal", "sot", "routed" */
     unsigned n_modes;
 };
 
@@ -26,8 +26,5 @@ int run_options_parse(struct run_options *options, int argc, char **argv);
 
 /* Whether this mode is to be run. */
 int run_options_have(const struct run_options *options, const char *mode);
-
-/* SOT_MODE_* of a mode's name. */
-uint32_t mode_number(const char *name);
 
 #endif

@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "../sot/answer_json.h"
+#include "../shared/answer_json.h"
 
 struct memory_use memory_use_make(const sot_model_info *model, const sot_session_info *session)
 {

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <sot/sot.h>
 
-#include "../sot/text.h"
-#include "eval_questions.h"
+#include "../shared/question_list.h"
+#include "../shared/text.h"
 
 /* What memory in use is made of: all that is reserved, without pages that nothing uses. */
 struct memory_use {

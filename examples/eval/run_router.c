@@ -6,27 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../sot/answer_json.h"
-#include "../sot/text.h"
-#include "eval_options.h"
-#include "eval_questions.h"
-
-static const char *const names[] = {
-    [SOT_ROUTER_PROMPTING] = "prompting",
-    [SOT_ROUTER_TRAINED] = "trained",
-    [SOT_ROUTER_ALWAYS] = "always",
-    [SOT_ROUTER_NEVER] = "never",
-};
-enum { N_NAMES = sizeof names / sizeof *names };
-
-/* SOT_ROUTER_DEFAULT: no router has this name. */
-static uint32_t router_number(const char *name)
-{
-    for (uint32_t i = 0; i < N_NAMES; i++)
-        if (names[i] && strcmp(names[i], name) == 0)
-            return i;
-    return SOT_ROUTER_DEFAULT;
-}
+#include "../shared/answer_json.h"
+#include "../shared/program.h"
+#include "../shared/question_list.h"
+#include "../shared/text.h"
 
 /* The digest of a file's bytes, NULL after having said why there is none. */
 static json_t *digest_of(const char *path)
@@ -60,19 +43,11 @@ int run_router_open(struct run_router *router, const struct run_options *options
 {
     const char *name = options->router;
     *router = (struct run_router){0};
-    if (!name)
-        name = options->router_path ? "trained" : "prompting";
-    params->router = router_number(name);
+    int code = router_choose(params, &name, options->router_path);
+    if (code >= 0)
+        return code;
     if (options->concurrent)
         params->flags |= SOT_GENERATE_CONCURRENT;
-    if (params->router == SOT_ROUTER_DEFAULT) {
-        complain("--router '%s': prompting, trained, always or never is expected", name);
-        return EXIT_USAGE;
-    }
-    if (params->router != SOT_ROUTER_TRAINED && options->router_path) {
-        complain("--router-file is for the trained router, not for --router %s", name);
-        return EXIT_USAGE;
-    }
     if (!run_options_have(options, "routed")) {
         if (options->router || options->router_path || options->concurrent) {
             complain("a router is for mode routed: --modes normal,sot,routed");

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 /* Of the values that are defined. */
 struct mean {

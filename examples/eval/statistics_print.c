@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../sot/answer_json.h"
-#include "../sot/text.h"
+#include "../shared/answer_json.h"
+#include "../shared/text.h"
 #include "statistics.h"
 
 static void print_cell(int width, int n_digits, double value, const char *unit)

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 
 struct svg_series {
     const char *name;

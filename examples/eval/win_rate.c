@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/option_table.h"
+#include "../shared/program.h"
+#include "../shared/text.h"
 #include "eval_commands.h"
-#include "eval_options.h"
 
 struct win_rate_options {
     const char *pairs, *questions, *candidate, *rule;
@@ -38,7 +39,7 @@ static const struct option_row rows[] = {
 };
 
 static const struct option_table table = {
-    .command = "win-rate",
+    .name = "sot-eval win-rate",
     .usage = usage,
     .remarks = "Exit codes: 0 summed up, 1 failed, 2 wrong usage.\n",
     .rows = rows,

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "../shared/text.h"
 #include "win_rate.h"
 
 int verdict_parse(const char *text, int *score, const char **why_not)

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
-#include "eval_questions.h"
+#include "../shared/question_list.h"
+#include "../shared/text.h"
 #include "json_lines.h"
 #include "win_rate.h"
 

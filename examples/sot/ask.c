@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "answer_json.h"
+#include "../shared/answer_json.h"
+#include "../shared/interrupt.h"
 #include "asker.h"
-#include "interrupt.h"
 
 enum { INPUT_MOST = 1024 * 1024 };
 

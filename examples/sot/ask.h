@@ -2,8 +2,8 @@
 #ifndef SOT_COMMAND_ASK_H
 #define SOT_COMMAND_ASK_H
 
+#include "../shared/text.h"
 #include "options.h"
-#include "text.h"
 
 /* Returns the exit code. */
 int command_ask(const struct options *options);

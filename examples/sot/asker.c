@@ -6,16 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "interrupt.h"
+#include "../shared/interrupt.h"
 
 int library_failed(sot_status status)
 {
-    complain("%s", sot_error_message()[0] ? sot_error_message() : sot_status_name(status));
-    if (status == SOT_ERR_CANCELLED)
-        return EXIT_INTERRUPTED;
-    if (status == SOT_ERR_CONTEXT_FULL)
-        return EXIT_CONTEXT;
-    return status == SOT_ERR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+    int code = exit_code_of(status);
+    return status == SOT_ERR_CONTEXT_FULL ? EXIT_CONTEXT : code;
 }
 
 int interrupted(const char *when)

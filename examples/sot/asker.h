@@ -3,8 +3,8 @@
 #ifndef SOT_COMMAND_ASKER_H
 #define SOT_COMMAND_ASKER_H
 
+#include "../shared/report.h"
 #include "options.h"
-#include "report.h"
 #include "view.h"
 
 struct asker {

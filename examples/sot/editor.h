@@ -3,7 +3,7 @@
 #ifndef SOT_COMMAND_EDITOR_H
 #define SOT_COMMAND_EDITOR_H
 
-#include "text.h"
+#include "../shared/text.h"
 
 /* NULL where there is no libedit, or it cannot work with this terminal. words: see lines_open. */
 struct editor *editor_open(const char *const *words);

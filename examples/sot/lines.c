@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../shared/interrupt.h"
 #include "editor.h"
-#include "interrupt.h"
 
 enum { LINE_MOST = 1024 * 1024 };
 

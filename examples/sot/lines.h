@@ -3,7 +3,7 @@
 #ifndef SOT_COMMAND_LINES_H
 #define SOT_COMMAND_LINES_H
 
-#include "text.h"
+#include "../shared/text.h"
 
 enum { LINE_FAILED = -2, LINE_INTERRUPTED = -1, LINE_END = 0, LINE_READ = 1 };
 

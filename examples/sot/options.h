@@ -4,10 +4,13 @@
 
 #include <sot/sot.h>
 
+#include "../shared/answer_options.h"
+#include "../shared/program.h"
+
 enum { COMMAND_ASK = 1, COMMAND_INFO = 2, COMMAND_TOKENIZE = 4, COMMAND_CHAT = 8 };
 
-/* Exit codes: sot(1). */
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONTEXT = 3, EXIT_INTERRUPTED = 130 };
+/* Beside those of every program: sot(1). */
+enum { EXIT_CONTEXT = 3 };
 
 struct options {
     unsigned command; /* COMMAND_* */
@@ -20,7 +23,7 @@ struct options {
     const char *device; /* NULL: not said */
     const char *load_path;
     uint32_t reserve_tokens;
-    int concurrent, keep_all, compare, json, stats, quiet, no_color, help, bos;
+    int concurrent, keep_all, compare, json, stats, quiet, no_color, bos;
     sot_session_params session;
     sot_generate_params generate;
 };
@@ -28,13 +31,5 @@ struct options {
 /* Parses what follows the subcommand argv[0]. Returns -1 to go on, or the exit code of a program
  * that is done: after --help, or after having said what is wrong. */
 int options_parse(struct options *options, unsigned command, int argc, char **argv);
-
-/* *mode is SOT_MODE_* of that name. Returns 0 where it is none. */
-int options_find_mode(const char *name, uint32_t *mode);
-/* The name of SOT_MODE_*. */
-const char *options_mode_name(uint32_t mode);
-
-/* The text of "sot --help". */
-void print_overview(void);
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef SOT_COMMAND_SCREEN_H
 #define SOT_COMMAND_SCREEN_H
 
-#include "text.h"
+#include "../shared/text.h"
 
 struct screen_row {
     size_t start, size; /* in a frame's bytes */

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "answer_json.h"
-#include "interrupt.h"
+#include "../shared/answer_json.h"
+#include "../shared/interrupt.h"
 
 enum { ENTRY_MOST = 1024 * 1024 };
 
@@ -163,7 +163,7 @@ static void greet(const struct talk *talk)
         return;
     talk_remark(talk, "%s, mode %s. /help lists the commands, Ctrl-D ends.",
                 info.name[0] ? info.name : talk->asker.options->model,
-                options_mode_name(talk->asker.params.mode));
+                mode_name(talk->asker.params.mode));
     if (sot_chat_count(talk->chat))
         talk_remark(talk, "%zu rounds from %s", sot_chat_count(talk->chat),
                     talk->asker.options->load_path);

@@ -45,9 +45,11 @@ static void help(struct talk *talk, const char *argument)
 
 static void mode(struct talk *talk, const char *argument)
 {
+    uint32_t number = mode_number(argument);
     if (!argument[0]) {
-        talk_remark(talk, "mode %s", options_mode_name(talk->asker.params.mode));
-    } else if (options_find_mode(argument, &talk->asker.params.mode)) {
+        talk_remark(talk, "mode %s", mode_name(talk->asker.params.mode));
+    } else if (number != SOT_MODE_DEFAULT) {
+        talk->asker.params.mode = number;
         talk_remark(talk, "mode %s from now on", argument);
     } else {
         complain("/mode '%s': normal, sot or routed is expected", argument);
@@ -104,7 +106,7 @@ static void quit(struct talk *talk, const char *argument)
     talk->ended = 1;
 }
 
-static const struct command {
+static const struct slash_command {
     const char *name;
     int takes; /* 0: nothing, 1: something or nothing, 2: something */
     void (*run)(struct talk *talk, const char *argument);
@@ -118,7 +120,7 @@ void talk_command(struct talk *talk, const char *line)
     size_t name_size = strcspn(line, " \t");
     const char *argument = line + name_size + strspn(line + name_size, " \t");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        const struct command *command = &commands[i];
+        const struct slash_command *command = &commands[i];
         if (strlen(command->name) != name_size || memcmp(command->name, line, name_size) != 0)
             continue;
         if (command->takes == 0 && argument[0])

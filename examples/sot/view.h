@@ -6,8 +6,8 @@
 
 #include <sot/sot.h>
 
-#include "layout.h"
-#include "report.h"
+#include "../shared/layout.h"
+#include "../shared/report.h"
 #include "screen.h"
 
 struct view_point {

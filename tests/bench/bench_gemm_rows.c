@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "../../examples/bench/measured_gpu.h"
-#include "../../examples/sot/text.h"
+#include "../../examples/shared/text.h"
 #include "gemm_bench_data.h"
 
 enum {

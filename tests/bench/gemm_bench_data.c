@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../examples/sot/text.h"
+#include "../../examples/shared/text.h"
 
 enum {
     CACHE_TIMES = 4,

@@ -1,8 +1,8 @@
 /* Text broken into lines of a terminal: by words, with an indent for the lines that follow, aware
  * of wide characters, with a style (an escape sequence) that is closed and opened again at each
  * break, so that any line can be drawn alone. Input must have gone through text_clean. */
-#ifndef SOT_COMMAND_LAYOUT_H
-#define SOT_COMMAND_LAYOUT_H
+#ifndef SOT_SHARED_LAYOUT_H
+#define SOT_SHARED_LAYOUT_H
 
 #include "text.h"
 

@@ -1,7 +1,7 @@
 /* Question files: JSON lines with "question" ("id", "category", "difficulty", "suitable"), or
  * FastChat's with "turns" ("question_id", "category"), of which the first turn is asked. */
-#ifndef SOT_EVAL_QUESTIONS_H
-#define SOT_EVAL_QUESTIONS_H
+#ifndef SOT_SHARED_QUESTION_LIST_H
+#define SOT_SHARED_QUESTION_LIST_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* What the command prints for people: answers, statistics, the comparison of both modes. */
-#ifndef SOT_COMMAND_REPORT_H
-#define SOT_COMMAND_REPORT_H
+#ifndef SOT_SHARED_REPORT_H
+#define SOT_SHARED_REPORT_H
 
 #include <sot/sot.h>
 

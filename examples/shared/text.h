@@ -1,7 +1,7 @@
 /* Growing byte strings, UTF-8 read by code points, and the one rule of everything this program
  * prints: what a model or a file name says never drives the terminal. */
-#ifndef SOT_COMMAND_TEXT_H
-#define SOT_COMMAND_TEXT_H
+#ifndef SOT_SHARED_TEXT_H
+#define SOT_SHARED_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>

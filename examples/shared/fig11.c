@@ -1,7 +1,8 @@
-/* The paper's Fig. 11 (Ning et al., arXiv 2307.15337): averages over the questions of Vicuna-80,
- * per model and category. tests/e2e/test_sot_bench.py compares the table with the published
- * numbers. */
-#include "lengths.h"
+/* The numbers of Fig. 11: see fig11.h. tests/e2e/test_sot_bench.py compares them with the published
+ * ones. */
+#include "fig11.h"
+
+#include <string.h>
 
 const struct fig11_row fig11_rows[] = {
     {"all models", "coding", 6.4, 372.4, 114.9, 30.8, 1.5, 0.4},
@@ -136,3 +137,12 @@ const struct fig11_row fig11_rows[] = {
     {"GPT-4", "average", 8.9, 379.4, 75.7, 10.0, 1.5, 0.2},
 };
 const size_t fig11_count = sizeof fig11_rows / sizeof *fig11_rows;
+
+const struct fig11_row *fig11_find(const char *model, const char *category)
+{
+    for (size_t i = 0; i < fig11_count; i++)
+        if (strcmp(fig11_rows[i].model, model) == 0 &&
+            strcmp(fig11_rows[i].category, category) == 0)
+            return &fig11_rows[i];
+    return NULL;
+}

@@ -1,6 +1,6 @@
 /* What the operating system says: time, memory, the processor's name. */
-#ifndef SOT_BENCH_MACHINE_H
-#define SOT_BENCH_MACHINE_H
+#ifndef SOT_SHARED_MACHINE_H
+#define SOT_SHARED_MACHINE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* Answers as JSON objects; sot(1) describes them. Texts are exact, but for ill-formed UTF-8,
  * which is U+FFFD. */
-#ifndef SOT_COMMAND_ANSWER_JSON_H
-#define SOT_COMMAND_ANSWER_JSON_H
+#ifndef SOT_SHARED_ANSWER_JSON_H
+#define SOT_SHARED_ANSWER_JSON_H
 
 #include <jansson.h>
 #include <sot/sot.h>

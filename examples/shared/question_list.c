@@ -1,5 +1,5 @@
-/* Reading and selecting questions: see eval_questions.h. */
-#include "eval_questions.h"
+/* Reading and selecting questions: see question_list.h. */
+#include "question_list.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../sot/text.h"
+#include "text.h"
 
 uint64_t fnv_add(uint64_t digest, const void *bytes, size_t size)
 {

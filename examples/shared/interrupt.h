@@ -1,7 +1,7 @@
 /* Ctrl-C. The first one asks the library to stop and to keep what it has; the second one ends the
  * program the usual way. Where the caller had the signal ignored (nohup), it stays ignored. */
-#ifndef SOT_COMMAND_INTERRUPT_H
-#define SOT_COMMAND_INTERRUPT_H
+#ifndef SOT_SHARED_INTERRUPT_H
+#define SOT_SHARED_INTERRUPT_H
 
 #include <sot/sot.h>
 
