@@ -13,6 +13,7 @@
 #include "backend/backend.h"
 #include "base/fail.h"
 #include "model/loaded.h"
+#include "session_check.h"
 #include "sot/asking.h"
 
 enum { SCRIPT_VOCAB = 300, SCRIPT_EOS = 2, SCRIPT_FIRST_BYTE = 3, SCRIPTS_MAX = 96 };
@@ -269,6 +270,21 @@ static inline void scripted_model_close(void)
     scripted_model.tokenizer = NULL;
 }
 
+/* For a test that needs the model alone. */
+static inline int scripted_setup(void **state)
+{
+    (void)state;
+    scripted_model_open();
+    return 0;
+}
+
+static inline int scripted_teardown(void **state)
+{
+    (void)state;
+    scripted_model_close();
+    return 0;
+}
+
 static inline sot_session *scripted_session_open(const sot_session_params *params)
 {
     sot_session *session = NULL;
@@ -276,14 +292,9 @@ static inline sot_session *scripted_session_open(const sot_session_params *param
     return session;
 }
 
-/* Gives kept pages up and finds that none is missing. */
 static inline void scripted_session_close(sot_session *session)
 {
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-    sot_session_free(session);
+    session_close(session);
 }
 
 #endif

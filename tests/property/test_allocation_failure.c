@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
-#include "sot/session.h"
+#include "session_check.h"
 #include "sot/sot.h"
 
 static const char tiny[] = "random:32x1x2x32x300";
@@ -151,14 +151,6 @@ static sot_status generate(void)
     return sot_generate(session, "things", &params, &answer);
 }
 
-static void check_pages(void)
-{
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-}
-
 static void check_answer(sot_status status)
 {
     assert_int_equal(answer != NULL, status == SOT_OK);
@@ -171,7 +163,7 @@ static void check_answer(sot_status status)
     }
     sot_answer_free(answer);
     answer = NULL;
-    check_pages();
+    session_check_pages(session);
 }
 
 static void generate_failing_anywhere_can_be_asked_again(void **state)
@@ -253,7 +245,7 @@ static void check_points(sot_status status)
     assert_int_equal(points != NULL, status == SOT_OK);
     sot_points_free(points);
     points = NULL;
-    check_pages();
+    session_check_pages(session);
 }
 
 static void skeleton_failing_anywhere_can_be_asked_again(void **state)
@@ -334,7 +326,7 @@ static sot_status tokens_and_logits(void)
 static void check_nothing_kept(sot_status status)
 {
     (void)status;
-    check_pages();
+    session_check_pages(session);
 }
 
 static void tokens_and_logits_failing_anywhere_can_be_asked_again(void **state)

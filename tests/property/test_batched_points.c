@@ -12,20 +12,12 @@
 
 #include "base/buffer.h"
 #include "random_source.h"
-#include "sot/session.h"
+#include "session_check.h"
 #include "sot/sot.h"
 
 static const char point_prompt[] =
     "On {request} {outline} write {point}[ROLESWITCHING assistant:]{point}. {point_outline}";
 static const char skeleton_prompt[] = "List {request}[ROLESWITCHING assistant:]1. Ab\n2. Cd\n3.";
-
-static void check_pages(sot_session *session)
-{
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-}
 
 static sot_session *open_session(sot_model *model, const sot_session_params *params)
 {
@@ -111,10 +103,9 @@ static void points_batched_equal_one_at_a_time(void **state)
         for (int round = 0; round < 2; round++) { /* the second finds beginnings */
             for (int i = 0; i < 3; i++) {
                 sot_answer *answer = NULL;
-                sot_stats stats = SOT_STATS_INIT;
                 assert_int_equal(sot_expand_batch(sessions[i], "food?", points, &params, &answer),
                                  SOT_OK);
-                assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+                sot_stats stats = stats_of(answer);
                 assert_true(i > 0 || stats.max_rows[2] <= 1);
                 assert_true(round == 0 || i == 2 || stats.reused_tokens[2] > 0);
                 if (expected == NULL) {
@@ -128,8 +119,7 @@ static void points_batched_equal_one_at_a_time(void **state)
         sot_answer_free(expected);
         sot_points_free(points);
         for (int i = 0; i < 3; i++) {
-            check_pages(sessions[i]);
-            sot_session_free(sessions[i]);
+            session_close(sessions[i]);
         }
         sot_model_free(model);
     }
@@ -173,8 +163,7 @@ static void stages_one_by_one_equal_the_whole(void **state)
         sot_points_free(points);
     }
     sot_answer_free(first);
-    check_pages(session);
-    sot_session_free(session);
+    session_close(session);
     sot_model_free(model);
 }
 
@@ -245,11 +234,10 @@ static void pages_come_back_after_any_calls(void **state)
             assert_int_equal(kind == 1, answer == NULL);
             sot_answer_free(answer);
             if (random_between(&source, 0, 4) == 0) {
-                check_pages(session);
+                session_check_pages(session);
             }
         }
-        check_pages(session);
-        sot_session_free(session);
+        session_close(session);
     }
     sot_model_free(model);
     print_message("%u calls were completed, %u found no room, %u were stopped\n", n_ok, n_full,

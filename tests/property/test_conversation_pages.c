@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "random_source.h"
-#include "sot/session.h"
+#include "session_check.h"
 #include "sot/sot.h"
 
 enum { ROUNDS = 5 };
@@ -41,8 +41,6 @@ static void assert_same_text(const char *a, size_t a_size, const char *b, size_t
 
 static void assert_same_answer(const sot_answer *a, const sot_answer *b)
 {
-    sot_stats a_stats = SOT_STATS_INIT;
-    sot_stats b_stats = SOT_STATS_INIT;
     assert_same_text(sot_answer_text(a), sot_answer_text_size(a), sot_answer_text(b),
                      sot_answer_text_size(b));
     assert_int_equal(sot_answer_point_count(a), sot_answer_point_count(b));
@@ -52,8 +50,8 @@ static void assert_same_answer(const sot_answer *a, const sot_answer *b)
         assert_int_equal(sot_answer_point_tokens(a, i), sot_answer_point_tokens(b, i));
     }
     assert_int_equal(sot_answer_finish(a), sot_answer_finish(b));
-    assert_int_equal(sot_answer_get_stats(a, &a_stats), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(b, &b_stats), SOT_OK);
+    sot_stats a_stats = stats_of(a);
+    sot_stats b_stats = stats_of(b);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(a_stats.decode_tokens[i], b_stats.decode_tokens[i]);
         assert_int_equal(a_stats.prefill_tokens[i] + a_stats.reused_tokens[i],
@@ -84,7 +82,6 @@ static void one_conversation(random_source *source, sot_model *model,
     for (int round = 0; round < ROUNDS; round++) {
         sot_answer *answer = NULL;
         sot_answer *fresh_answer = NULL;
-        sot_stats stats = SOT_STATS_INIT;
         const char *question = questions[random_next(source) % 4];
         params->mode = random_next(source) % 2 ? SOT_MODE_NORMAL : SOT_MODE_SOT;
         params->seed = random_next(source);
@@ -98,7 +95,7 @@ static void one_conversation(random_source *source, sot_model *model,
         assert_int_equal(sot_generate(fresh, question, &alone, &fresh_answer), status);
         assert_true(status == SOT_OK || status == SOT_ERR_CONTEXT_FULL);
         assert_same_answer(answer, fresh_answer);
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        sot_stats stats = stats_of(answer);
         *n_reused += round > 0 ? stats.reused_tokens[0] + stats.reused_tokens[1] : 0;
         sot_answer_free(answer);
         sot_answer_free(fresh_answer);

@@ -11,7 +11,7 @@
 
 #include "isa_list.h"
 #include "random_source.h"
-#include "sot/session.h"
+#include "session_check.h"
 #include "sot/sot.h"
 
 enum { MODELS_MAX = 4000, QUESTIONS = 8, QUESTION_MAX = 32 };
@@ -38,16 +38,6 @@ static sot_session *open_session(sot_model *model, const char *isa, uint32_t n_t
     return session;
 }
 
-/* Nothing is left behind: what the session keeps can all be had back. */
-static void close_session(sot_session *session)
-{
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-    sot_session_free(session);
-}
-
 /* A model, and a question about which its random weights happen to decide as wanted. */
 static sot_model *find_case(const sot_generate_params *params, const char *isa, uint32_t letter,
                             random_source *random, char *question)
@@ -66,7 +56,7 @@ static sot_model *find_case(const sot_generate_params *params, const char *isa, 
             assert_int_equal(sot_route(session, question, params, &decision), SOT_OK);
             is_found = decision.letter == letter;
         }
-        close_session(session);
+        session_close(session);
         if (is_found) {
             return model;
         }
@@ -116,14 +106,14 @@ static void compare(sot_model *model, const char *isa, const char *question,
         assert_same(first, beside);
         assert_int_equal(sot_answer_get_decision(beside, &decision), SOT_OK);
         assert_int_equal(decision.letter, letter);
-        assert_int_equal(sot_answer_get_stats(beside, &stats), SOT_OK);
+        stats = stats_of(beside);
         n_spent += stats.spent_tokens;
         sot_answer_free(beside);
     }
     sot_answer_free(by_mode);
     sot_answer_free(first);
-    close_session(alone);
-    close_session(other);
+    session_close(alone);
+    session_close(other);
 }
 
 static void check_isa(const char *isa)

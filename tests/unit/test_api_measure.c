@@ -8,20 +8,6 @@
 
 #include "scripted_model.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static void measure_arguments_are_checked(void **state)
 {
     (void)state;
@@ -106,7 +92,7 @@ static void measure_between_calls_changes_no_logits(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(measure_arguments_are_checked),
         TEST(measure_that_fails_leaves_zeros),

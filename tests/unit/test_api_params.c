@@ -29,20 +29,6 @@ typedef struct new_params {
 
 static soti_complete_params complete;
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static void refuse(const sot_generate_params *params, sot_status expected, const char *sentence)
 {
     assert_int_equal(soti_generate_params_read(&scripted_model, params, &complete), expected);
@@ -301,7 +287,7 @@ static void generate_params_out_of_range_are_refused_by_name(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(read_older_struct_gives_zero_for_what_it_lacks),
         TEST(read_newer_struct_is_fine_while_the_rest_is_zero),

@@ -9,20 +9,6 @@
 
 #include "scripted_model.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static void create_arguments_are_checked(void **state)
 {
     (void)state;
@@ -181,7 +167,7 @@ static void cancel_from_a_signal_handler_stops_the_next_call(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(create_arguments_are_checked),
         TEST(create_takes_a_struct_of_any_version),

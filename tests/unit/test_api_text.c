@@ -10,20 +10,6 @@
 
 #include "scripted_model.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static void tokenize_gives_ids_and_their_number(void **state)
 {
     (void)state;
@@ -114,7 +100,7 @@ static void text_without_a_tokenizer_is_unsupported(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(tokenize_gives_ids_and_their_number),
         TEST(tokenize_without_room_reports_what_is_needed),

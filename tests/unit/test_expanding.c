@@ -11,20 +11,6 @@
 #include "scripted_model.h"
 #include "sot/points.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 /* Of stage 2 only the end of the turn, the user's next one and the points are computed: each byte
  * is a token, the template none puts a newline between rounds. */
 static const size_t n_chained_round = 1 + sizeof "Point:" - 1 + sizeof " " - 1;
@@ -40,8 +26,7 @@ static void generate_chained_goes_on_from_the_skeleton(void **state)
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer),
                         "1. Alpha. first.\n2. Beta. second one.\n3. Gamma. third");
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     const char *source = sot_points_source(sot_answer_points(answer));
     assert_int_equal(stats.prefill_tokens[2], n_chained_round + strlen("1. Alpha.") +
                                                   strlen("2. Beta.") + strlen("3. Gamma."));
@@ -56,7 +41,7 @@ static void generate_chained_goes_on_from_the_skeleton(void **state)
                                           sot_answer_points(answer), &params, &second),
                          SOT_OK);
         assert_string_equal(sot_answer_text(second), sot_answer_text(answer));
-        assert_int_equal(sot_answer_get_stats(second, &again), SOT_OK);
+        again = stats_of(second);
         sot_answer_free(second);
         assert_int_equal(again.prefill_tokens[2] + again.reused_tokens[2],
                          stats.prefill_tokens[2] + stats.reused_tokens[2]);
@@ -77,10 +62,9 @@ static void generate_chained_keeps_the_constant_beginning(void **state)
     params.forced_skeleton = " One\n2. Two";
     sot_session *session = scripted_session_open(NULL);
     for (size_t i = 0; i < 4; i++) {
-        sot_stats stats = SOT_STATS_INIT;
         sot_answer *answer = NULL;
         assert_int_equal(sot_generate(session, questions[i], &params, &answer), SOT_OK);
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        sot_stats stats = stats_of(answer);
         sot_answer_free(answer);
         /* The forced skeleton's last byte was never fed. */
         assert_int_equal(stats.prefill_tokens[2],
@@ -103,8 +87,7 @@ static void expand_chained_without_a_conversation_encodes_the_texts(void **state
     sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     sot_points *parsed = NULL;
     assert_int_equal(sot_points_parse(source, strlen(source), 0, &parsed), SOT_OK);
     const struct {
@@ -112,13 +95,12 @@ static void expand_chained_without_a_conversation_encodes_the_texts(void **state
         const char *question;
     } cases[] = {{parsed, "What?"}, {sot_answer_points(answer), "Other"}};
     for (size_t i = 0; i < 2; i++) {
-        sot_stats other = SOT_STATS_INIT;
         sot_answer *second = NULL;
         assert_int_equal(
             sot_expand_batch(session, cases[i].question, cases[i].points, &params, &second),
             SOT_OK);
         assert_string_equal(sot_answer_text(second), sot_answer_text(answer));
-        assert_int_equal(sot_answer_get_stats(second, &other), SOT_OK);
+        sot_stats other = stats_of(second);
         sot_answer_free(second);
         assert_int_equal(other.prefill_tokens[2] + other.reused_tokens[2],
                          stats.prefill_tokens[2] + stats.reused_tokens[2]);
@@ -148,10 +130,9 @@ static void expand_chained_goes_on_in_front_of_the_stop(void **state)
     assert_string_equal(sot_points_source(points), " 1. Alpha\n2. Beta");
     assert_int_equal(points->conversation.count, points->n_prompt + strlen(" Alpha\n2. Beta"));
     assert_int_equal(points->n_said, points->source_size);
-    sot_stats stats = SOT_STATS_INIT;
     sot_answer *answer = NULL;
     assert_int_equal(sot_expand_batch(session, "What?", points, &params, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.prefill_tokens[2],
                      n_chained_round + strlen("1. Alpha") + strlen("2. Beta"));
     sot_answer_free(answer);
@@ -182,8 +163,7 @@ static void generate_chained_goes_on_behind_a_history_and_after_a_race(void **st
         assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
         assert_string_equal(sot_answer_text(answer),
                             "1. Alpha. first.\n2. Beta. second one.\n3. Gamma. third");
-        sot_stats stats = SOT_STATS_INIT;
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        sot_stats stats = stats_of(answer);
         assert_int_equal(stats.prefill_tokens[2], n_chained_round + strlen("1. Alpha.") +
                                                       strlen("2. Beta.") + strlen("3. Gamma."));
         sot_answer_free(answer);
@@ -193,7 +173,7 @@ static void generate_chained_goes_on_behind_a_history_and_after_a_race(void **st
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(generate_chained_goes_on_from_the_skeleton),
         TEST(generate_chained_keeps_the_constant_beginning),

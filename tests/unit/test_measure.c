@@ -10,20 +10,6 @@
 #include "scripted_model.h"
 #include "sot/measure.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static sot_session *open_session(uint32_t n_ctx, uint32_t kv_tokens)
 {
     sot_session_params params = SOT_SESSION_PARAMS_INIT;
@@ -296,7 +282,7 @@ static void measure_growth_is_a_step_behind_each_number_of_tokens(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(measure_decode_step_is_one_row_of_each_sequence),
         TEST(measure_shared_prefix_is_one_group),

@@ -11,20 +11,6 @@
 #include "scripted_model.h"
 #include "sot/wordings.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static void generate_three_points_aggregates_as_the_paper(void **state)
 {
     (void)state;
@@ -91,8 +77,7 @@ static void generate_normal_answers_without_stages(void **state)
     assert_int_equal(sot_answer_point_count(answer), 0);
     assert_int_equal(log.stages, 1);
     assert_string_equal(soti_buffer_text(&log.texts[SOT_STAGE_NORMAL]), "  Just so.\n");
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.mode, SOT_MODE_NORMAL);
     assert_int_equal(stats.decode_tokens[0], strlen("  Just so.\n") + 1);
     assert_int_equal(stats.decode_steps[0],
@@ -149,8 +134,7 @@ static void generate_over_the_cap_reports_what_it_dropped(void **state)
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
     assert_int_equal(sot_answer_point_count(answer), 2);
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.n_points, 2);
     assert_int_equal(stats.n_points_dropped, 1);
     sot_answer_free(answer);
@@ -251,14 +235,13 @@ static void expand_shares_the_common_beginning(void **state)
     params.max_point_tokens = 10;
     params.prompts = &prompts;
     sot_session *session = scripted_session_open(NULL);
-    sot_stats stats = SOT_STATS_INIT;
     sot_answer *answer = NULL;
     /* BOS, then a token per byte. */
     const uint32_t n_constant = 1 + (uint32_t)strlen("Constant. ");
     const uint32_t n_common = n_constant + (uint32_t)(strlen("Why? ") + strlen(source) + 1);
     const uint32_t n_own = (uint32_t)strlen("1 A.");
     assert_int_equal(sot_expand_batch(session, "Why?", points, &params, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.prefill_tokens[2], n_common + 4 * n_own);
     assert_int_equal(stats.reused_tokens[2], 3 * n_common);
     assert_int_equal(stats.decode_tokens[2], 40);
@@ -270,7 +253,7 @@ static void expand_shares_the_common_beginning(void **state)
     sot_answer_free(answer);
     /* The second question finds the template's beginning. */
     assert_int_equal(sot_expand_batch(session, "How?", points, &params, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    stats = stats_of(answer);
     assert_int_equal(stats.prefill_tokens[2], n_common - n_constant + 4 * n_own);
     assert_int_equal(stats.reused_tokens[2], 3 * n_common + n_constant);
     sot_answer_free(answer);
@@ -283,14 +266,12 @@ static void generate_second_question_reuses_both_templates(void **state)
     (void)state;
     script_three_points();
     sot_session *session = scripted_session_open(NULL);
-    sot_stats first = SOT_STATS_INIT;
-    sot_stats second = SOT_STATS_INIT;
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "First?", NULL, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &first), SOT_OK);
+    sot_stats first = stats_of(answer);
     sot_answer_free(answer);
     assert_int_equal(sot_generate(session, "Other?", NULL, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &second), SOT_OK);
+    sot_stats second = stats_of(answer);
     sot_answer_free(answer);
     /* What is in front of {request}, and BOS. */
     size_t n_skeleton = 1 + strcspn(soti_wording_find(NULL)->skeleton, "{");
@@ -325,8 +306,7 @@ static void generate_forced_skeleton_is_taken_whole(void **state)
                         "1. One first.\n2. Two second one.\n3. Three third");
     assert_string_equal(soti_buffer_text(&log.texts[SOT_STAGE_SKELETON]),
                         " 1. One\n2. Two\n3. Three");
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.decode_tokens[1], strlen(params.forced_skeleton));
     assert_int_equal(stats.decode_steps[1], strlen(params.forced_skeleton) - 1);
     sot_answer_free(answer);
@@ -388,7 +368,7 @@ static void generate_compact_computes_only_the_points_anew(void **state)
     for (int round = 0; round < 2; round++) {
         sot_answer *answer = NULL;
         assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        stats = stats_of(answer);
         sot_answer_free(answer);
     }
     assert_int_equal(stats.prefill_tokens[1], strlen(question) + strlen(" 1."));
@@ -410,7 +390,7 @@ static void expand_one_point_keeps_its_beginning_too(void **state)
     for (int round = 0; round < 2; round++) {
         assert_int_equal(sot_generate(session, "What?", NULL, &answer), SOT_OK);
         assert_string_equal(sot_answer_text(answer), "1. Only. text");
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        stats = stats_of(answer);
         sot_answer_free(answer);
     }
     assert_int_equal(stats.reused_tokens[2], 1 + strcspn(soti_wording_find(NULL)->point, "{"));
@@ -464,8 +444,7 @@ static void generate_with_history_puts_answers_into_the_prompt(void **state)
     sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
     assert_int_equal(sot_generate(session, "Q2", &params, &answer), SOT_OK);
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.prefill_tokens[0], 1 + strlen("<Q1>[1. A a\n2. B b]<Q2>["));
     sot_answer_free(answer);
     /* The next round begins with this one's prompt and answer. */
@@ -473,7 +452,7 @@ static void generate_with_history_puts_answers_into_the_prompt(void **state)
     params.history = longer;
     params.n_history = 4;
     assert_int_equal(sot_generate(session, "Q3", &params, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    stats = stats_of(answer);
     assert_int_equal(stats.reused_tokens[0], 1 + strlen("<Q1>[1. A a\n2. B b]<Q2>[yes"));
     assert_int_equal(stats.prefill_tokens[0] + stats.reused_tokens[0],
                      1 + strlen("<Q1>[1. A a\n2. B b]<Q2>[yes]<Q3>["));
@@ -550,7 +529,7 @@ static void logits_take_pages_back_from_beginnings(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(generate_three_points_aggregates_as_the_paper),
         TEST(generate_events_tell_the_whole_story),

@@ -11,20 +11,6 @@
 #include "event_log.h"
 #include "scripted_model.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 /* 40 points through a batch of 4 and a pool that holds even fewer at their full length. */
 static void expand_more_points_than_room_joins_as_others_finish(void **state)
 {
@@ -51,10 +37,9 @@ static void expand_more_points_than_room_joins_as_others_finish(void **state)
         session_params.max_batch = cases[c].max_batch;
         session_params.kv_tokens = cases[c].kv_tokens;
         sot_session *session = scripted_session_open(&session_params);
-        sot_stats stats = SOT_STATS_INIT;
         sot_answer *answer = NULL;
         assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer), SOT_OK);
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        sot_stats stats = stats_of(answer);
         assert_in_range(stats.max_rows[2], cases[c].least_rows, cases[c].most_rows);
         assert_true(stats.peak_page_tokens <=
                     SOTI_PAGE_TOKENS *
@@ -97,9 +82,8 @@ static void generate_ignoring_stops_runs_each_text_to_its_limit(void **state)
     script_text(SOTI_STREAM_NORMAL, "abc", false);
     sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
-    sot_stats stats = SOT_STATS_INIT;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.decode_tokens[1], 40);
     assert_int_equal(sot_answer_point_count(answer), 4);
     static const char *const texts[] = {"abcabca", "xyzzy", "c", "ab"};
@@ -114,7 +98,7 @@ static void generate_ignoring_stops_runs_each_text_to_its_limit(void **state)
     sot_answer_free(answer);
     params.mode = SOT_MODE_NORMAL;
     assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    stats = stats_of(answer);
     assert_int_equal(stats.decode_tokens[0], 9);
     assert_string_equal(sot_answer_text(answer), "abc");
     assert_int_equal(sot_answer_finish(answer), SOT_FINISH_LENGTH);
@@ -162,8 +146,7 @@ static void expand_in_a_pool_for_one_goes_one_by_one(void **state)
     sot_answer *answer = NULL;
     assert_int_equal(sot_expand_batch(session, "What?", points, NULL, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "1. A one\n2. B two\n3. C three");
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     assert_int_equal(stats.max_rows[2], 1);
     sot_answer_free(answer);
     sot_points_free(points);
@@ -289,7 +272,6 @@ static void generate_stopped_at_any_event_keeps_what_there_is(void **state)
     (void)state;
     script_three_points();
     sot_session *session = scripted_session_open(NULL);
-    soti_kv *kv = soti_engine_kv(session->engine);
     uint32_t n_stops = 0;
     for (uint32_t n = 1; n_stops == n - 1; n++) {
         for (int by_cancel = 0; by_cancel < 2; by_cancel++) {
@@ -316,9 +298,7 @@ static void generate_stopped_at_any_event_keeps_what_there_is(void **state)
             }
             sot_answer_free(answer);
             event_log_free(&log);
-            while (soti_session_make_room(session)) {
-            }
-            assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
+            session_check_pages(session);
         }
     }
     assert_true(n_stops > 40); /* as many as there are events: a byte each, and the rest */
@@ -422,7 +402,7 @@ static void error_message_survives_what_the_callback_does(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(expand_more_points_than_room_joins_as_others_finish),
         TEST(generate_ignoring_stops_runs_each_text_to_its_limit),

@@ -12,20 +12,6 @@
 #include "scripted_model.h"
 #include "sot/profile_measure.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static sot_session *open_session(uint32_t n_ctx, uint32_t max_batch)
 {
     sot_session_params params = SOT_SESSION_PARAMS_INIT;
@@ -286,7 +272,7 @@ static void refresh_survives_every_allocation_failing(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(profile_sparse_has_every_cell_there_is_room_for),
         TEST(profile_full_measures_every_context),

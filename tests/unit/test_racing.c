@@ -54,13 +54,6 @@ static void script_anew(const char *letter)
     script_route(letter, 0, 0, 0);
 }
 
-static sot_stats stats_of(const sot_answer *answer)
-{
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
-    return stats;
-}
-
 static const char three_points[] = "1. Alpha. first.\n2. Beta. second one.\n3. Gamma. third";
 
 /* All prompts in one pass, which also picks the first token of each text. */

@@ -212,7 +212,6 @@ static void generate_routed_writes_what_was_decided(void **state)
         script_route(cases[i].letter, 0, 0, 0);
         sot_session *session = scripted_session_open(NULL);
         sot_answer *answer = NULL;
-        sot_stats stats = SOT_STATS_INIT;
         sot_decision decision = SOT_DECISION_INIT;
         assert_int_equal(sot_generate(session, "What?", &params, &answer), SOT_OK);
         assert_string_equal(sot_answer_text(answer), cases[i].text);
@@ -221,7 +220,7 @@ static void generate_routed_writes_what_was_decided(void **state)
         assert_int_equal(events.n_of_type[SOT_EVENT_DECISION], 1);
         assert_int_equal(sot_answer_get_decision(answer, &decision), SOT_OK);
         assert_memory_equal(&decision, &events.decision, sizeof decision);
-        assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+        sot_stats stats = stats_of(answer);
         assert_int_equal(stats.mode, cases[i].mode);
         assert_true(stats.route_ns == decision.latency_ns);
         assert_true(stats.route_ns <= stats.total_ns);

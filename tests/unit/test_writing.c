@@ -10,27 +10,6 @@
 #include "scripted_model.h"
 #include "sot/points.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
-static sot_stats stats_of(const sot_answer *answer)
-{
-    sot_stats stats = SOT_STATS_INIT;
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
-    return stats;
-}
-
 /* The skeleton's one token is "Map##", of which the stop string leaves "Map". */
 static void skeleton_cut_within_a_token_says_what_lies_before_it(void **state)
 {
@@ -120,7 +99,7 @@ static void normal_round_cancelled_keeps_its_prompt(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(skeleton_cut_within_a_token_says_what_lies_before_it),
         TEST(skeleton_ended_by_an_id_says_all_before_it),
