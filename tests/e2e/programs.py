@@ -6,11 +6,13 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("SOT_BUILD_DIR", os.path.join(ROOT, "build"))
+SHARED = os.environ.get("SOT_SHARED_DIR", os.path.join(ROOT, "..", "shared"))
 SOT = os.path.join(BUILD, "examples", "sot")
 DEMO = os.environ.get("SOT_DEMO_MODEL", os.path.join(ROOT, "examples", "model", "demo.gguf"))
 # Random weights with a vocabulary of bytes: an answer is noise of any length.
@@ -35,6 +37,35 @@ def needs_demo(test):
     reason = f"no demo model at {DEMO}"
     print(f"SKIPPED {getattr(test, '__name__', test)}: {reason}", file=sys.stderr)
     return unittest.skip(reason)(test)
+
+
+class Folder(unittest.TestCase):
+    """A test with a folder of its own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def write(self, name, content):
+        """A file of this text, or of this as JSON; returns its path."""
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(content if isinstance(content, str) else json.dumps(content))
+        return self.path(name)
+
+
+def check_refused(test, program, done, *names, code=2):
+    """That the program printed nothing and ended with one line on standard error, which names what
+    is wrong."""
+    test.assertEqual(done.returncode, code, done.stderr)
+    test.assertEqual(done.stdout, b"")
+    test.assertTrue(done.stderr.startswith(program.encode() + b": "), done.stderr)
+    test.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+    for name in names:
+        test.assertIn(name.encode(), done.stderr)
 
 
 def default_interrupt():

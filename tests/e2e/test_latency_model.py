@@ -7,11 +7,10 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import unittest
 
-from programs import (BUILD, TIMEOUT, TINY, default_interrupt, environment, run,
-                      wait_for_handler)
+from programs import (BUILD, TIMEOUT, TINY, Folder, check_refused, default_interrupt,
+                      environment, run, wait_for_handler)
 
 PROGRAM = os.path.join(BUILD, "examples", "sot-bench")
 TABLES = ("prefill", "decode", "rows", "past", "shared")
@@ -150,33 +149,16 @@ class Model:
         return self.at("prefill", batch, l_i // 10 * 10 + 1) + steps, flops / (steps / 1e9)
 
 
-class Folder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, content):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(content if isinstance(content, str) else json.dumps(content))
-        return self.path(name)
-
+class Bench(Folder):
     def read(self, name):
         with open(self.path(name), encoding="utf-8") as file:
             return json.load(file)
 
     def refused(self, *arguments, names, code=2):
-        done = bench(*arguments)
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertTrue(done.stderr.startswith(b"sot-bench: "), done.stderr)
-        self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
-        self.assertIn(names.encode(), done.stderr)
+        check_refused(self, "sot-bench", bench(*arguments), names, code=code)
 
 
-class Estimates(Folder):
+class Estimates(Bench):
     def estimate(self, profile, *arguments):
         done = bench("estimate", "-p", self.write("p.json", profile), "--json",
                      self.path("e.json"), *arguments)
@@ -297,7 +279,7 @@ class Estimates(Folder):
         self.assertNotIn("\x1b", self.estimate(profile)[1])
 
 
-class Profiles(Folder):
+class Profiles(Bench):
     def profile(self, *arguments):
         done = bench("profile", "-m", TINY, "-o", self.path("p.json"), "--cell-ms", "1", *arguments)
         self.assertEqual((done.returncode, done.stderr), (0, b""))

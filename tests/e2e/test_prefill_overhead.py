@@ -9,11 +9,10 @@ import subprocess
 import tempfile
 import unittest
 
-from programs import (BUILD, ROOT, TIMEOUT, TINY, default_interrupt, environment, run,
-                      wait_for_handler)
+from programs import (BUILD, ROOT, SHARED, TIMEOUT, TINY, check_refused, default_interrupt,
+                      environment, run, wait_for_handler)
 
 PROGRAM = os.path.join(BUILD, "examples", "sot-bench")
-SHARED = os.environ.get("SOT_SHARED_DIR", os.path.join(ROOT, "..", "shared"))
 ROLE = "[ROLESWITCHING assistant:]"
 
 
@@ -215,11 +214,7 @@ class Llama(unittest.TestCase):
 class Arguments(unittest.TestCase):
     def refused(self, *arguments, names, code=2, **changes):
         done = overhead(*arguments, **{"SOT_SHARED_DIR": None, **changes})
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertEqual(done.stdout, b"")
-        self.assertTrue(done.stderr.startswith(b"sot-bench: "), done.stderr)
-        self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
-        self.assertIn(names.encode(), done.stderr)
+        check_refused(self, "sot-bench", done, names, code=code)
 
     def test_nothing_said_about_the_files_is_refused(self):
         self.refused(names="--questions is missing")

@@ -11,11 +11,10 @@ import sys
 import tempfile
 import unittest
 
-from programs import (BUILD, ROOT, TIMEOUT, TINY, default_interrupt, environment, run, sot,
-                      wait_for_handler)
+from programs import (BUILD, SHARED, TIMEOUT, TINY, check_refused, default_interrupt,
+                      environment, run, sot, wait_for_handler)
 
 PROGRAM = os.path.join(BUILD, "examples", "sot-bench")
-SHARED = os.environ.get("SOT_SHARED_DIR", os.path.join(ROOT, "..", "shared"))
 # TINY's shape.
 D, LAYERS, FF, VOCABULARY = 64, 2, 128, 300
 # Some seconds a case, so that there is something to interrupt.
@@ -43,12 +42,7 @@ def bench_json(*arguments):
 
 class Arguments(unittest.TestCase):
     def refused(self, *arguments, names, code=2):
-        done = bench(*arguments)
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertEqual(done.stdout, b"")
-        self.assertTrue(done.stderr.startswith(b"sot-bench: "), done.stderr)
-        self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
-        self.assertIn(names.encode(), done.stderr)
+        check_refused(self, "sot-bench", bench(*arguments), names, code=code)
 
     def test_option_unknown_is_named(self):
         self.refused("--fast", names="'--fast'")

@@ -8,8 +8,9 @@ import tempfile
 import time
 import unittest
 
-from programs import (DEMO, QUESTION, ROOT, SOT, TIMEOUT, TINY, ask_json, default_interrupt,
-                      environment, needs_demo, sot, wait_for_handler, wait_until_asleep)
+from programs import (DEMO, QUESTION, ROOT, SOT, TIMEOUT, TINY, ask_json, check_refused,
+                      default_interrupt, environment, needs_demo, sot, wait_for_handler,
+                      wait_until_asleep)
 
 # Slow enough to be interrupted: some milliseconds a token.
 SLOW = "random:512x8x8x1376x2000"
@@ -26,11 +27,7 @@ def json_file(folder, value):
 
 class Arguments(unittest.TestCase):
     def refused(self, *arguments, names, stdin=b""):
-        done = sot(*arguments, stdin=stdin)
-        self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertEqual(done.stdout, b"")
-        self.assertTrue(done.stderr.startswith(b"sot: "), done.stderr)
-        self.assertIn(names.encode(), done.stderr)
+        check_refused(self, "sot", sot(*arguments, stdin=stdin), names)
 
     def test_command_missing_is_refused(self):
         self.refused(names="sot --help")

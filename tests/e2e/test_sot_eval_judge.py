@@ -4,12 +4,11 @@ import itertools
 import json
 import os
 import random
-import tempfile
 import unittest
 from fractions import Fraction
 
 from eval_records import record
-from programs import run
+from programs import Folder, check_refused, run
 
 MARK = {1: "[[A]]", 0: "[[C]]", -1: "[[B]]"}
 
@@ -45,15 +44,7 @@ def interval(scores):
     return ends
 
 
-class Folder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
+class Judged(Folder):
     def write(self, name, objects):
         with open(self.path(name), "w", encoding="utf-8") as file:
             for value in objects:
@@ -61,13 +52,10 @@ class Folder(unittest.TestCase):
         return self.path(name)
 
     def refused(self, done, *names, code=1):
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertTrue(done.stderr.startswith(b"sot-eval: "), done.stderr)
-        for name in names:
-            self.assertIn(name.encode(), done.stderr)
+        check_refused(self, "sot-eval", done, *names, code=code)
 
 
-class Pairs(Folder):
+class Pairs(Judged):
     def setUp(self):
         super().setUp()
         self.questions = self.write("questions.jsonl", [
@@ -154,7 +142,8 @@ class Pairs(Folder):
         self.write("pairs", ["old"])
         done = sot_eval("judge-pairs", "--questions", self.questions, "-o", self.path("pairs"),
                         self.mine, none)
-        self.refused(done, "nothing is written")
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"nothing is written", done.stderr)
         with open(self.path("pairs"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "old\n")
 
@@ -206,7 +195,7 @@ class Pairs(Folder):
             self.refused(sot_eval("judge-pairs", *arguments), name, code=2)
 
 
-class Verdicts(Folder):
+class Verdicts(Judged):
     """Pairs are made here, not by judge-pairs, so that a fault of one does not hide in both."""
 
     def prompts(self, categories, candidate="new", baseline="old"):
@@ -354,7 +343,7 @@ class Verdicts(Folder):
         self.assertEqual(found["comparisons"][0]["all"]["win"], 1)
 
 
-class FastChat(Folder):
+class FastChat(Judged):
     def record(self, i, first, second, **more):
         return {"question_id": i, "model_1": "new", "model_2": "old", "g1_winner": first,
                 "g2_winner": second, "judge": ["j", "pair"], "turn": 1, "tstamp": 0} | more

@@ -9,13 +9,11 @@ import random
 import re
 import statistics
 import sys
-import tempfile
 import unittest
 
 from eval_records import decided, record
-from programs import ROOT, TINY, run
+from programs import SHARED, TINY, Folder, run
 
-SHARED = os.environ.get("SOT_SHARED_DIR", os.path.join(ROOT, "..", "shared"))
 CATEGORIES = ["coding", "math", "fermi", "roleplay", "writing", "knowledge", "generic",
               "counterfactual", "common-sense"]
 HOSTILE = "</pre><script>alert('x')</script> & \"q\" <marquee>'\u0007\u009b \ud7ff&amp;"
@@ -92,12 +90,7 @@ class Page(html.parser.HTMLParser):
         return {row[0]: row[1:] for row in self.tables[name][i]}
 
 
-class Folder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
+class Reported(Folder):
     def make_run(self, records, name="run", facts=None):
         path = os.path.join(self.folder, name)
         os.mkdir(path)
@@ -155,7 +148,7 @@ def total(value):
     return value["stats"]["total_ns"]
 
 
-class Numbers(Folder):
+class Numbers(Reported):
     def setUp(self):
         super().setUp()
         self.records = vicuna_like()
@@ -275,7 +268,7 @@ class Numbers(Folder):
         self.assertNotRegex(self.text, r"url\(|@import|https?://|//[a-z]+\.")
 
 
-class Paper(Folder):
+class Paper(Reported):
     """The numbers that the program carries against the published ones."""
 
     @classmethod
@@ -372,7 +365,7 @@ class Paper(Folder):
         self.assertNotIn("confusion paper", page.tables)
 
 
-class Odd(Folder):
+class Odd(Reported):
     def test_hostile_text_is_shown_and_does_nothing(self):
         rng = random.Random(1)
         records = [record(rng, 1, HOSTILE, mode, question=HOSTILE, answer=HOSTILE,
@@ -510,7 +503,7 @@ class Odd(Folder):
         self.assertTrue(done.stdout.endswith(b"</html>\n"))
 
 
-class RealRun(Folder):
+class RealRun(Reported):
     """What sot-eval run writes is what report and judge-pairs read."""
 
     def test_run_report_and_judge_pairs_go_together(self):
@@ -544,7 +537,7 @@ class RealRun(Folder):
             self.assertIn(answers[prompt["question_id"], "normal"], content)
 
 
-class Plots(Folder):
+class Plots(Reported):
     """Bars are as long as their numbers say."""
 
     def test_bars_are_in_proportion(self):
