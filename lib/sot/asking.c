@@ -52,6 +52,7 @@ sot_status soti_asking_begin(soti_asking *asking, sot_session *session, const ch
                 .cancel = &session->cancel,
                 .on_event = params->on_event,
                 .event_user = params->event_user,
+                .room = soti_session_room,
                 .make_room = soti_session_make_room,
                 .room_user = session},
         .began_ns = soti_clock_ns(),

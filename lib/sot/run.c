@@ -140,6 +140,22 @@ static bool make_room(const soti_run *run)
     return run->make_room != NULL && run->make_room(run->room_user);
 }
 
+/* Whether n_pages are to spare, kept ones having been given up for it (RUN-6). */
+static bool find_pages(const soti_loop *loop, int64_t n_pages, uint32_t n_ctx)
+{
+    const soti_run *run = loop->run;
+    int64_t n_missing = n_pages - spare_pages(loop, n_ctx);
+    if (n_missing > 0 && (run->room == NULL || n_missing > run->room(run->room_user))) {
+        return false;
+    }
+    while (n_pages > spare_pages(loop, n_ctx)) {
+        if (!make_room(run)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Starts the next job, or sets *must_wait, or ends it where waiting would not help. */
 static sot_status start_next(soti_loop *loop, bool *must_wait)
 {
@@ -147,10 +163,7 @@ static sot_status start_next(soti_loop *loop, bool *must_wait)
     uint32_t n_ctx = soti_engine_context_size(loop->run->engine);
     bool alone = loop->n_active == 0; /* RUN-3 */
     uint32_t n_positions = alone ? job->n_prompt : soti_job_positions(job, n_ctx);
-    bool fits = job->n_prompt <= n_ctx;
-    while (fits && pages_needed(job, n_positions) > spare_pages(loop, n_ctx)) {
-        fits = make_room(loop->run);
-    }
+    bool fits = job->n_prompt <= n_ctx && find_pages(loop, pages_needed(job, n_positions), n_ctx);
     sot_status status = SOT_ERR_CONTEXT_FULL;
     while (fits && status == SOT_ERR_CONTEXT_FULL) {
         status = soti_job_start(job, loop->run->engine);

@@ -6,7 +6,8 @@
  *          those others may come to need, so none of them can starve
  *   RUN-3  something is always under way: a job alone starts with whatever pages there are
  *   RUN-4  jobs start in order; one that ends leaves the batch and frees its pages at once
- *   RUN-5  when a job ends, on_end may end others by soti_job_end, begun or not: they leave, too */
+ *   RUN-5  when a job ends, on_end may end others by soti_job_end, begun or not: they leave, too
+ *   RUN-6  for a job to begin, kept pages are given up only where enough of them can be had */
 #ifndef SOTI_SOT_RUN_H
 #define SOTI_SOT_RUN_H
 
@@ -45,6 +46,7 @@ typedef struct soti_run {
     const atomic_int *cancel; /* NULL: cannot be cancelled */
     sot_event_fn on_event;    /* NULL: nobody listens */
     void *event_user;
+    uint32_t (*room)(void *user);  /* pages that make_room can free in all; NULL: as make_room */
     bool (*make_room)(void *user); /* frees some kept pages, false: there are none; or NULL */
     void *room_user;
     soti_stage_stats stats[SOTI_STAGE_COUNT];

@@ -247,6 +247,43 @@ void soti_session_keep_chain(sot_session *session, soti_sequence *sequence, soti
     put(session, n > 0 ? &session->kept[SOTI_CHAIN] : NULL, 0, sequence, tokens, n);
 }
 
+/* The i-th of SOTI_KEPT_MAX + 1 sequences that a session keeps; NULL: it does not. */
+static const soti_sequence *kept_sequence(const sot_session *session, uint32_t i)
+{
+    return i < SOTI_KEPT_MAX ? session->kept[i].sequence : session->logits_sequence;
+}
+
+/* Of the kept sequences from i_first on, those that hold this page. Sequences have a page in common
+ * at the same place only. */
+static uint32_t count_holders(const sot_session *session, uint32_t i_first, uint32_t i_page,
+                              uint32_t page)
+{
+    uint32_t n = 0;
+    for (uint32_t i = i_first; i <= SOTI_KEPT_MAX; i++) {
+        const soti_sequence *sequence = kept_sequence(session, i);
+        n += sequence != NULL && i_page < soti_sequence_page_count(sequence) &&
+             soti_sequence_pages(sequence)[i_page] == page;
+    }
+    return n;
+}
+
+uint32_t soti_session_room(void *user)
+{
+    const sot_session *session = user;
+    const soti_kv *kv = soti_engine_kv(session->engine);
+    uint32_t n_room = 0;
+    for (uint32_t i = 0; i <= SOTI_KEPT_MAX; i++) {
+        const soti_sequence *sequence = kept_sequence(session, i);
+        uint32_t n_pages = sequence != NULL ? soti_sequence_page_count(sequence) : 0;
+        for (uint32_t k = 0; k < n_pages; k++) {
+            uint32_t page = soti_sequence_pages(sequence)[k];
+            /* Counted with the first sequence that holds it, where nobody else does. */
+            n_room += count_holders(session, i, k, page) == soti_kv_references(kv, page);
+        }
+    }
+    return n_room;
+}
+
 bool soti_session_make_room(void *user)
 {
     sot_session *session = user;

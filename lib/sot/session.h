@@ -72,6 +72,9 @@ void soti_session_keep_conversation(sot_session *session, soti_sequence *sequenc
  * behind it, for a stage 2 that goes on from there: in place of the last skeleton's. */
 void soti_session_keep_chain(sot_session *session, soti_sequence *sequence, soti_tokens *tokens);
 
+/* Pages that would be free if all were given up that is kept. user: the session. */
+uint32_t soti_session_room(void *user);
+
 /* Gives up the kept pages that are cheapest to lose; false when there are none. user: the session.
  */
 bool soti_session_make_room(void *user);

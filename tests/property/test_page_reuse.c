@@ -12,11 +12,11 @@
 
 #include <cmocka.h>
 
+#include "session_check.h"
 #include "sot/asking.h"
 #include "sot/conversation.h"
 #include "sot/prompts.h"
 #include "sot/run.h"
-#include "sot/session.h"
 #include "sot/wordings.h"
 
 enum { N_POINTS = 4, N_TOKENS = 10, N_VOCAB = 300 };
@@ -102,15 +102,6 @@ static sot_session *open_session(uint32_t kv_tokens, uint32_t chunk_rows)
     return session;
 }
 
-static void close_session(sot_session *session)
-{
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-    sot_session_free(session);
-}
-
 /* Point i's expansion, computed by itself from its prompt's first token on. */
 static void assert_alone(const soti_tokens *prompt, const sot_generate_params *params, size_t i,
                          const sot_answer *answer)
@@ -132,15 +123,17 @@ static void assert_alone(const soti_tokens *prompt, const sot_generate_params *p
     assert_memory_equal(sot_answer_point(answer, i), soti_buffer_text(&job.stopper.text),
                         job.stopper.text.size);
     soti_job_free(&job, soti_engine_kv(session->engine));
-    close_session(session);
+    session_close(session);
 }
 
 /* The logits behind a prompt, of which the session's pages are taken as far as they go. Returns how
  * far. */
 static uint32_t compute_logits(sot_session *session, const soti_tokens *prompt, float *logits)
 {
-    soti_run run = {
-        .engine = session->engine, .make_room = soti_session_make_room, .room_user = session};
+    soti_run run = {.engine = session->engine,
+                    .room = soti_session_room,
+                    .make_room = soti_session_make_room,
+                    .room_user = session};
     soti_job job = {.stage = SOT_STAGE_EXPAND,
                     .prompt = prompt->ids,
                     .n_prompt = (uint32_t)prompt->count,
@@ -167,7 +160,7 @@ static void assert_kept_logits(sot_session *session, const soti_tokens *prompt, 
     assert_true(compute_logits(session, prompt, kept) >= least);
     assert_int_equal(compute_logits(other, prompt, computed), 0);
     assert_memory_equal(kept, computed, sizeof kept);
-    close_session(other);
+    session_close(other);
 }
 
 /* All tokens of the requests are computed or reused. Returns those computed. */
@@ -178,7 +171,6 @@ static uint32_t check_answer(sot_session *session, const question *asked, const 
     bool with_first = strstr(wording->skeleton, "[ROLESWITCHING") == NULL;
     char forced[512];
     sot_answer *answer = NULL;
-    sot_stats stats = SOT_STATS_INIT;
     size_t n_all = 0;
     write_skeleton(asked, with_first, forced, sizeof forced);
     params->conversation = conversation;
@@ -187,7 +179,7 @@ static uint32_t check_answer(sot_session *session, const question *asked, const 
         fail_msg("%s: %s", wording->name, sot_error_message());
     }
     assert_int_equal(sot_answer_point_count(answer), N_POINTS);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     for (size_t i = 0; i < N_POINTS; i++) {
         soti_tokens prompt = {0};
         make_prompt(wording, soti_conversation_find(conversation), asked, forced, i, &prompt);
@@ -229,8 +221,8 @@ static void expansions_do_not_depend_on_pages(void **state)
         assert_true(n_again < n_first);
         check_answer(scarce, &questions[0], conversation, &params, false);
         check_answer(scarce, &questions[1], conversation, &params, false);
-        close_session(scarce);
-        close_session(wide);
+        session_close(scarce);
+        session_close(wide);
     }
     sot_model_free(model);
 }

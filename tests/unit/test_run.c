@@ -32,13 +32,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static void open_session(uint32_t max_batch, uint32_t kv_tokens, uint32_t chunk_rows)
 {
     sot_session_params params = SOT_SESSION_PARAMS_INIT;
@@ -183,15 +176,29 @@ static bool give_kept_sequence(void *user)
     return true;
 }
 
+static uint32_t count_kept_pages(void *user)
+{
+    soti_sequence **kept = user;
+    return *kept != NULL ? soti_sequence_page_count(*kept) : 0;
+}
+
+/* A sequence that is kept, and can be had back. */
+static void keep(soti_sequence **kept, uint32_t n_tokens)
+{
+    n_asked_for_room = 0;
+    *kept = soti_sequence_create(kv);
+    assert_int_equal(soti_sequence_reserve(kv, *kept, n_tokens), SOT_OK);
+    run.room = count_kept_pages;
+    run.make_room = give_kept_sequence;
+    run.room_user = kept;
+}
+
 static void run_takes_kept_pages_before_anyone_waits(void **state)
 {
     (void)state;
     open_session(8, 64, 128);
-    n_asked_for_room = 0;
-    soti_sequence *kept = soti_sequence_create(kv);
-    assert_int_equal(soti_sequence_reserve(kv, kept, 40), SOT_OK);
-    run.make_room = give_kept_sequence;
-    run.room_user = &kept;
+    soti_sequence *kept;
+    keep(&kept, 40);
     script_text(0, "x", false);
     make_job(0, 30, 20);
     assert_int_equal(soti_jobs_run(&run, jobs, 1), SOT_OK);
@@ -204,15 +211,49 @@ static void run_takes_kept_pages_in_the_middle_of_a_text(void **state)
 {
     (void)state;
     open_session(8, 64, 128);
-    soti_sequence *kept = soti_sequence_create(kv);
-    assert_int_equal(soti_sequence_reserve(kv, kept, 32), SOT_OK);
-    run.make_room = give_kept_sequence;
-    run.room_user = &kept;
+    soti_sequence *kept;
+    keep(&kept, 32);
     script_text(0, "0123456789", true);
     make_job(0, 20, 40);
     assert_int_equal(soti_jobs_run(&run, jobs, 1), SOT_OK);
     assert_null(kept);
     assert_int_equal(jobs[0].generated.count, 40);
+    close_session(1);
+}
+
+/* RUN-6. Of 4 pages one is kept; the first job may come to need 2, the second 4: it waits, and then
+ * ends before it needs them. */
+static void run_job_that_must_wait_takes_no_kept_pages(void **state)
+{
+    (void)state;
+    open_session(8, 64, 128);
+    soti_sequence *kept;
+    keep(&kept, 16);
+    script_text(0, "first", false);
+    script_text(1, "second", false);
+    make_job(0, 10, 20);
+    make_job(1, 10, 50);
+    assert_int_equal(soti_jobs_run(&run, jobs, 2), SOT_OK);
+    assert_int_equal(stats->max_rows, 1);
+    assert_string_equal(soti_buffer_text(&jobs[1].stopper.text), "second");
+    assert_int_equal(n_asked_for_room, 0);
+    assert_non_null(kept);
+    soti_sequence_free(kv, kept);
+    close_session(2);
+}
+
+/* RUN-6, for a job alone that the whole pool has no room for. */
+static void run_prompt_beyond_the_pool_takes_no_kept_pages(void **state)
+{
+    (void)state;
+    open_session(8, 64, 128);
+    soti_sequence *kept;
+    keep(&kept, 16);
+    make_job(0, 65, 20);
+    assert_int_equal(soti_jobs_run(&run, jobs, 1), SOT_ERR_CONTEXT_FULL);
+    assert_int_equal(n_asked_for_room, 0);
+    assert_non_null(kept);
+    soti_sequence_free(kv, kept);
     close_session(1);
 }
 
@@ -415,7 +456,7 @@ static void run_muted_stage_is_caught_up_with(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(run_mixes_prefill_and_decode_in_one_step),
         TEST(run_finished_jobs_leave_and_waiting_ones_join),
@@ -424,6 +465,8 @@ int main(void)
         TEST(run_prompt_beyond_the_pool_ends_that_job_only),
         TEST(run_takes_kept_pages_before_anyone_waits),
         TEST(run_takes_kept_pages_in_the_middle_of_a_text),
+        TEST(run_job_that_must_wait_takes_no_kept_pages),
+        TEST(run_prompt_beyond_the_pool_takes_no_kept_pages),
         TEST(run_order_of_start_is_the_order_of_jobs),
         TEST(run_cancelled_ends_every_job_and_reports_each),
         TEST(run_without_cancel_flag_or_listener_is_fine),

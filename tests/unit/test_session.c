@@ -9,20 +9,6 @@
 #include "scripted_model.h"
 #include "sot/session.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scripted_model_open();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scripted_model_close();
-    return 0;
-}
-
 static sot_session *open_session(uint32_t n_ctx, uint32_t kv_tokens)
 {
     sot_session_params params = SOT_SESSION_PARAMS_INIT;
@@ -300,11 +286,7 @@ static void chain_is_the_last_one_and_takes_no_templates_place(void **state)
     assert_int_equal(soti_tokens_append(&tokens, (const int32_t[]){1, 2}, 2), SOT_OK);
     soti_session_keep_chain(session, NULL, &tokens); /* nothing was computed */
     assert_int_equal(find(session, 30000, 50), 39);
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-    soti_session_close(session);
+    scripted_session_close(session);
 }
 
 static void make_room_gives_every_page_back(void **state)
@@ -333,6 +315,39 @@ static void make_room_gives_every_page_back(void **state)
     soti_session_close(session);
 }
 
+/* A page that two kept sequences hold comes back once, one that a text holds, too, does not. */
+static void room_is_what_giving_all_up_gives(void **state)
+{
+    (void)state;
+    sot_session *session = open_session(512, 0);
+    soti_kv *kv = soti_engine_kv(session->engine);
+    uint32_t n_free = soti_kv_free_pages(kv);
+    assert_int_equal(soti_session_room(session), 0);
+    soti_tokens tokens = {0};
+    soti_sequence *text = write_sequence(session, 10, 64, &tokens);
+    soti_tokens_free(&tokens);
+    const uint32_t n_shared[] = {40, 33}; /* two full pages and a copy each */
+    for (int i = 0; i < 2; i++) {
+        soti_sequence *fork = NULL;
+        assert_int_equal(soti_sequence_fork(kv, text, n_shared[i], &fork), SOT_OK);
+        soti_tokens kept = {0};
+        for (int32_t id = 0; id < 40; id++) {
+            assert_int_equal(soti_tokens_append(&kept, &(int32_t){100 * i + id}, 1), SOT_OK);
+        }
+        soti_session_keep_beginning(session, fork, &kept, n_shared[i]);
+    }
+    assert_int_equal(soti_kv_free_pages(kv), n_free - 4 - 2);
+    assert_int_equal(soti_session_room(session), 2);
+    soti_sequence_free(kv, text);
+    assert_int_equal(soti_kv_free_pages(kv), n_free - 4);
+    assert_int_equal(soti_session_room(session), 4);
+    int32_t ids[20] = {0};
+    float logits[SCRIPT_VOCAB];
+    assert_int_equal(sot_logits(session, ids, 20, logits), SOT_OK);
+    assert_int_equal(soti_session_room(session), 4 + 2);
+    scripted_session_close(session);
+}
+
 static void beginning_without_a_page_to_spare_is_not_forked(void **state)
 {
     (void)state;
@@ -349,7 +364,7 @@ static void beginning_without_a_page_to_spare_is_not_forked(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scripted_setup, scripted_teardown)
     const struct CMUnitTest tests[] = {
         TEST(open_defaults_follow_the_model),
         TEST(open_impossible_parameters_names_them),
@@ -364,6 +379,7 @@ int main(void)
         TEST(beginning_is_cut_to_what_was_written),
         TEST(chain_is_the_last_one_and_takes_no_templates_place),
         TEST(make_room_gives_every_page_back),
+        TEST(room_is_what_giving_all_up_gives),
         TEST(beginning_without_a_page_to_spare_is_not_forked),
     };
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
