@@ -183,14 +183,19 @@ static void tell_dropped(soti_next_round *next)
                                                    .n_total = (uint32_t)next->chat->n_rounds});
 }
 
+/* Tokens that a prompt and what is generated behind it can have together. */
+static size_t room_of(const sot_session *session)
+{
+    size_t n_ctx = soti_engine_context_size(session->engine);
+    size_t n_pool = (size_t)soti_kv_page_count(soti_engine_kv(session->engine)) * SOTI_PAGE_TOKENS;
+    return n_ctx < n_pool ? n_ctx : n_pool;
+}
+
 /* Drops rounds where they do not fit. */
 static sot_status fit_rounds(soti_next_round *next)
 {
     sot_chat *chat = next->chat;
-    soti_engine *engine = next->asking->session->engine;
-    size_t n_room = soti_engine_context_size(engine);
-    size_t n_pool = (size_t)soti_kv_page_count(soti_engine_kv(engine)) * SOTI_PAGE_TOKENS;
-    n_room = n_room < n_pool ? n_room : n_pool;
+    size_t n_room = room_of(next->asking->session);
     size_t n_reserve = chat->reserve_tokens != 0 ? chat->reserve_tokens : n_room / RESERVE_SHARE;
     size_t n_tokens;
     size_t n_question;
@@ -262,6 +267,12 @@ sot_status soti_chat_generate(sot_chat *chat, sot_session *session, const char *
                               const sot_generate_params *params, sot_answer **out)
 {
     *out = NULL;
+    if (chat->reserve_tokens >= room_of(session)) {
+        return soti_fail(SOT_ERR_ARGUMENT,
+                         "reserve_tokens: is %u, which leaves nothing of the context of %zu for a "
+                         "prompt",
+                         chat->reserve_tokens, room_of(session));
+    }
     soti_next_round next = {.chat = chat, .params = *params};
     next.history = soti_alloc(chat->n_rounds + 1, 2 * sizeof *next.history);
     if (next.history == NULL) {

@@ -151,6 +151,7 @@ class Script(unittest.TestCase):
                 (["-m", TINY, "question"], 2, "unexpected argument 'question'"),
                 (["-m", TINY, "--compare"], 2, "'--compare'"),
                 (["-m", TINY, "--reserve", "0"], 2, "--reserve '0'"),
+                (["-m", TINY, "--ctx", "256", "--reserve", "256"], 2, "reserve_tokens: is 256"),
                 (["-m", TINY, "--mode", "no"], 2, "--mode 'no'"),
                 (["-m", TINY, "--load", self.path("missing")], 1, "missing"),
                 (["-m", TINY, "--load", self.path("bad")], 1, "bad: line 2: question is an integer"),

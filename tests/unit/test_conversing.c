@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -82,11 +83,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    soti_kv *kv = soti_engine_kv(session->engine);
-    while (soti_session_make_room(session)) {
-    }
-    assert_int_equal(soti_kv_free_pages(kv), soti_kv_page_count(kv));
-    sot_session_free(session);
+    scripted_session_close(session);
     sot_chat_free(chat);
     scripted_model_close();
     return 0;
@@ -96,13 +93,12 @@ static int teardown(void **state)
 static sot_stats round_of(const char *question, uint32_t mode)
 {
     sot_answer *answer = NULL;
-    sot_stats stats = SOT_STATS_INIT;
     params.mode = mode;
     sot_status status = sot_chat_generate(chat, session, question, &params, &answer);
     if (status != SOT_OK) {
         fail_msg("%s", sot_error_message());
     }
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     sot_answer_free(answer);
     return stats;
 }
@@ -231,7 +227,6 @@ static void conversations_and_templates_leave_each_other_s_pages(void **state)
 {
     (void)state;
     sot_answer *answer = NULL;
-    sot_stats stats = SOT_STATS_INIT;
     say_two_points();
     params.mode = SOT_MODE_SOT;
     assert_int_equal(sot_generate(session, "Q", &params, &answer), SOT_OK);
@@ -249,7 +244,7 @@ static void conversations_and_templates_leave_each_other_s_pages(void **state)
     }
     params.mode = SOT_MODE_SOT;
     assert_int_equal(sot_generate(session, "R", &params, &answer), SOT_OK);
-    assert_int_equal(sot_answer_get_stats(answer, &stats), SOT_OK);
+    sot_stats stats = stats_of(answer);
     sot_answer_free(answer);
     assert_int_equal(stats.reused_tokens[1], 1 + strlen("<List "));
     assert_int_equal(stats.prefill_tokens[1], strlen("R>[1."));
@@ -465,13 +460,37 @@ static void sot_round_fits_its_longest_template(void **state)
     wide.flags = SOT_CHAT_KEEP_ALL;
     sot_chat *strict = NULL;
     assert_int_equal(sot_chat_create(&wide, &strict), SOT_OK);
-    strict->reserve_tokens = 300;
+    strict->reserve_tokens = 280;
     assert_int_equal(sot_chat_append(strict, "Qn", "five"), SOT_OK);
     sot_answer *answer = NULL;
     assert_int_equal(sot_chat_generate(strict, session, "Qn", &params, &answer),
                      SOT_ERR_CONTEXT_FULL);
     assert_non_null(strstr(sot_error_message(), "a prompt of 27 tokens"));
     sot_chat_free(strict);
+}
+
+static void reserve_of_the_whole_context_is_refused(void **state)
+{
+    (void)state;
+    for (uint32_t n_reserve = 199; n_reserve <= 201; n_reserve++) {
+        open_session(200);
+        open_chat(0, n_reserve);
+        say("five");
+        sot_answer *answer = NULL;
+        sot_status status = sot_chat_generate(chat, session, "Qn", &params, &answer);
+        assert_int_equal(status, n_reserve < 200 ? SOT_OK : SOT_ERR_ARGUMENT);
+        if (status != SOT_OK) {
+            char sentence[128];
+            snprintf(sentence, sizeof sentence,
+                     "reserve_tokens: is %u, which leaves nothing of the context of 200 for a "
+                     "prompt",
+                     n_reserve);
+            assert_string_equal(sot_error_message(), sentence);
+            assert_null(answer);
+            assert_int_equal(sot_chat_count(chat), 0);
+        }
+        sot_answer_free(answer);
+    }
 }
 
 /* 1 + 1 rounds of 8 tokens are shared with a pool that is smaller than the context. */
@@ -541,6 +560,7 @@ int main(void)
         TEST(single_question_too_long_is_context_full),
         TEST(keep_all_refuses_and_changes_nothing),
         TEST(reserve_is_a_quarter_of_the_context_by_default),
+        TEST(reserve_of_the_whole_context_is_refused),
         TEST(sot_round_fits_its_longest_template),
         TEST(small_page_pool_counts_as_the_context),
         TEST(round_with_any_allocation_failing_loses_nothing),
