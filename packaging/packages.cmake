@@ -3,8 +3,9 @@
 # the built files is found by debian_fields.cmake and debian_files.cmake when cpack runs.
 set(CPACK_PACKAGE_NAME libsot)
 set(CPACK_PACKAGE_VENDOR "The libsot authors")
-set(CPACK_PACKAGE_CONTACT "The libsot authors <maintainers@libsot.invalid>" CACHE STRING
-  "Maintainer whom packages name")
+if(NOT CPACK_PACKAGE_CONTACT)
+  set(CPACK_PACKAGE_CONTACT "The libsot authors <maintainers@libsot.invalid>")
+endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_VERBATIM_VARIABLES ON)
 set(CPACK_STRIP_FILES ON)
