@@ -30,20 +30,48 @@ static uint32_t hash_text(const char *text, size_t size)
     return (uint32_t)(state >> 16);
 }
 
-/* The slot that holds the text, or the empty one where it would go. */
+/* Longest way from a text's own slot to the one that holds it. Texts that nobody chose for it stay
+ * below 100 at any size of vocabulary; with texts chosen to collide every look-up would take as
+ * long as there are pieces. */
+enum { REACH_MAX = 1024 };
+
+/* The slot that holds the text, or the empty one where it would go; NULL: neither within reach. */
 static soti_piece_slot *find_slot(const soti_piece_map *map, const soti_vocabulary *vocabulary,
-                                  const char *text, size_t size, uint32_t hash)
+                                  const char *text, size_t size, uint32_t hash, uint32_t reach)
 {
-    uint32_t i = hash & map->mask;
-    while (map->slots[i].id >= 0) {
-        const soti_piece *piece = &vocabulary->pieces[map->slots[i].id];
-        if (map->slots[i].hash == hash && piece->size == size &&
-            memcmp(vocabulary->text + piece->offset, text, size) == 0) {
-            break;
+    for (uint32_t distance = 0; distance <= reach; distance++) {
+        soti_piece_slot *slot = &map->slots[(hash + distance) & map->mask];
+        if (slot->id < 0) {
+            return slot;
         }
-        i = (i + 1) & map->mask;
+        const soti_piece *piece = &vocabulary->pieces[slot->id];
+        if (slot->hash == hash && piece->size == size &&
+            memcmp(vocabulary->text + piece->offset, text, size) == 0) {
+            return slot;
+        }
     }
-    return &map->slots[i];
+    return NULL;
+}
+
+static sot_status enter_piece(soti_piece_map *map, const soti_vocabulary *vocabulary, uint32_t id)
+{
+    const soti_piece *piece = &vocabulary->pieces[id];
+    const char *text = vocabulary->text + piece->offset;
+    uint32_t hash = hash_text(text, piece->size);
+    soti_piece_slot *slot = find_slot(map, vocabulary, text, piece->size, hash, REACH_MAX);
+    if (slot == NULL) {
+        return soti_fail(SOT_ERR_FORMAT, "piece %u is one of more than %d made to collide", id,
+                         REACH_MAX);
+    }
+    if (slot->id >= 0) {
+        return soti_fail(SOT_ERR_FORMAT, "pieces %d and %u are both \"%.*s\"", slot->id, id,
+                         (int)(piece->size & INT32_MAX), text);
+    }
+    *slot = (soti_piece_slot){hash, (int32_t)id};
+    uint32_t distance = ((uint32_t)(slot - map->slots) - hash) & map->mask;
+    map->reach = distance > map->reach ? distance : map->reach;
+    map->longest = piece->size > map->longest ? piece->size : map->longest;
+    return SOT_OK;
 }
 
 sot_status soti_piece_map_create(const soti_vocabulary *vocabulary, soti_piece_map *out)
@@ -61,18 +89,11 @@ sot_status soti_piece_map_create(const soti_vocabulary *vocabulary, soti_piece_m
         out->slots[i].id = -1;
     }
     for (uint32_t i = 0; i < vocabulary->n_pieces; i++) {
-        const soti_piece *piece = &vocabulary->pieces[i];
-        const char *text = vocabulary->text + piece->offset;
-        uint32_t hash = hash_text(text, piece->size);
-        soti_piece_slot *slot = find_slot(out, vocabulary, text, piece->size, hash);
-        if (slot->id >= 0) {
-            sot_status status = soti_fail(SOT_ERR_FORMAT, "pieces %d and %u are both \"%.*s\"",
-                                          slot->id, i, (int)(piece->size & INT32_MAX), text);
+        sot_status status = enter_piece(out, vocabulary, i);
+        if (status != SOT_OK) {
             soti_piece_map_free(out);
             return status;
         }
-        *slot = (soti_piece_slot){hash, (int32_t)i};
-        out->longest = piece->size > out->longest ? piece->size : out->longest;
     }
     return SOT_OK;
 }
@@ -83,7 +104,9 @@ int32_t soti_piece_map_find(const soti_piece_map *map, const soti_vocabulary *vo
     if (size > map->longest) {
         return -1;
     }
-    return find_slot(map, vocabulary, text, size, hash_text(text, size))->id;
+    const soti_piece_slot *slot =
+        find_slot(map, vocabulary, text, size, hash_text(text, size), map->reach);
+    return slot != NULL ? slot->id : -1;
 }
 
 void soti_piece_map_free(soti_piece_map *map)

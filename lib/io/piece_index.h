@@ -18,9 +18,11 @@ typedef struct soti_piece_map {
     soti_piece_slot *slots; /* (mask + 1), a power of two, at most half of them used */
     uint32_t mask;
     uint32_t longest; /* bytes of the longest piece; longer texts are not looked for */
+    uint32_t reach;   /* slots that a piece lies behind its own, at most; not looked for beyond */
 } soti_piece_map;
 
-/* Enters all pieces. Returns FORMAT (two have the same text), MEMORY. */
+/* Enters all pieces. Returns FORMAT (two have the same text; over a thousand were made to collide),
+ * MEMORY. */
 sot_status soti_piece_map_create(const soti_vocabulary *vocabulary, soti_piece_map *out);
 int32_t soti_piece_map_find(const soti_piece_map *map, const soti_vocabulary *vocabulary,
                             const char *text, size_t size); /* -1: none */

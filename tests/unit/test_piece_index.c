@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -105,6 +106,49 @@ static void piece_map_duplicate_is_refused(void **state)
     soti_vocabulary_free(&v);
 }
 
+/* Texts that all belong into the first 64 of 4,096 slots, found among many by their hashes. */
+static void make_colliding_vocabulary(uint32_t n, soti_vocabulary *v)
+{
+    char text[8];
+    soti_vocabulary many = {0};
+    soti_piece_map map;
+    *v = (soti_vocabulary){0};
+    for (unsigned i = 0; i < 100000; i++) {
+        snprintf(text, sizeof text, "%06x", i);
+        assert_int_equal(soti_vocabulary_append(&many, text, 6, 0.0f, SOTI_PIECE_NORMAL), SOT_OK);
+    }
+    assert_int_equal(soti_piece_map_create(&many, &map), SOT_OK);
+    for (uint32_t i = 0; i <= map.mask && v->n_pieces < n; i++) {
+        if (map.slots[i].id >= 0 && (map.slots[i].hash & 4095) < 64) {
+            const char *found = many.text + many.pieces[map.slots[i].id].offset;
+            assert_int_equal(soti_vocabulary_append(v, found, 6, 0.0f, SOTI_PIECE_NORMAL), SOT_OK);
+        }
+    }
+    assert_int_equal(v->n_pieces, n);
+    soti_piece_map_free(&map);
+    soti_vocabulary_free(&many);
+}
+
+static void piece_map_texts_made_to_collide_are_refused(void **state)
+{
+    (void)state;
+    soti_vocabulary v;
+    soti_piece_map map;
+    make_colliding_vocabulary(1024, &v); /* 2,048 slots: twice as many belong into each */
+    assert_int_equal(soti_piece_map_create(&v, &map), SOT_OK);
+    for (uint32_t i = 0; i < v.n_pieces; i++) {
+        assert_int_equal(soti_piece_map_find(&map, &v, v.text + v.pieces[i].offset, 6), i);
+    }
+    assert_int_equal(soti_piece_map_find(&map, &v, "no one", 6), -1);
+    soti_piece_map_free(&map);
+    soti_vocabulary_free(&v);
+    make_colliding_vocabulary(1200, &v);
+    assert_int_equal(soti_piece_map_create(&v, &map), SOT_ERR_FORMAT);
+    assert_non_null(strstr(soti_fail_message(), "made to collide"));
+    assert_null(map.slots);
+    soti_vocabulary_free(&v);
+}
+
 static void piece_list_matches_the_longest_beginning(void **state)
 {
     (void)state;
@@ -166,6 +210,7 @@ int main(void)
         cmocka_unit_test(piece_map_finds_what_a_search_finds),
         cmocka_unit_test(piece_map_long_pieces_are_told_apart),
         cmocka_unit_test(piece_map_duplicate_is_refused),
+        cmocka_unit_test(piece_map_texts_made_to_collide_are_refused),
         cmocka_unit_test(piece_list_matches_the_longest_beginning),
         cmocka_unit_test(piece_list_without_pieces_matches_nothing),
         cmocka_unit_test(piece_index_allocation_failing_is_a_status),
