@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/fail.h"
 #include "io/filemap.h"
+#include "io/json_parse.h"
 #include "io/path_name.h"
 
 /* jansson stops behind the second of two equal keys, but does not say which key it is. */
@@ -23,53 +24,50 @@ static sot_status fail_duplicate(const char *file, size_t i_line, const char *te
 }
 
 /* i_first: the number of text's first line. */
-static sot_status fail_parse(const char *file, size_t i_first, const char *text,
-                             const json_error_t *error)
+static sot_status parse(const char *file, size_t i_first, const void *data, size_t size,
+                        json_t **out)
 {
-    size_t i_line = i_first + (error->line > 0 ? (size_t)error->line - 1 : 0);
-    /* Where a value cannot be allocated jansson says nothing, and its code is not set. */
-    switch (error->text[0] != '\0' ? json_error_code(error) : json_error_out_of_memory) {
-    case json_error_out_of_memory:
-        return soti_fail(SOT_ERR_MEMORY, "%s: out of memory while reading JSON", file);
-    case json_error_duplicate_key:
-        return fail_duplicate(file, i_line, text, error);
-    default:
-        return soti_fail(SOT_ERR_FORMAT, "%s: line %zu, column %d: %s", file, i_line, error->column,
-                         error->text);
+    json_error_t error;
+    *out = soti_json_load(data, size, &error);
+    if (*out != NULL) {
+        return SOT_OK;
     }
+    size_t i_line = i_first + (error.line > 0 ? (size_t)error.line - 1 : 0);
+    if (error.text[0] == '\0') {
+        return soti_fail(SOT_ERR_MEMORY, "%s: out of memory while reading JSON", file);
+    }
+    if (json_error_code(&error) == json_error_duplicate_key) {
+        return fail_duplicate(file, i_line, data, &error);
+    }
+    return soti_fail(SOT_ERR_FORMAT, "%s: line %zu, column %d: %s", file, i_line, error.column,
+                     error.text);
+}
+
+/* Gives up what is no object. */
+static bool keep_object(json_t **root)
+{
+    if (json_is_object(*root)) {
+        return true;
+    }
+    json_decref(*root);
+    *root = NULL;
+    return false;
 }
 
 sot_status soti_json_parse(const char *file, const void *data, size_t size, json_t **out)
 {
-    json_error_t error;
-    json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
-    *out = NULL;
-    if (root == NULL) {
-        return fail_parse(file, 1, data, &error);
-    }
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return soti_fail(SOT_ERR_FORMAT, "%s: expected a JSON object", file);
-    }
-    *out = root;
-    return SOT_OK;
+    RETURN_IF_ERROR(parse(file, 1, data, size, out));
+    return keep_object(out) ? SOT_OK
+                            : soti_fail(SOT_ERR_FORMAT, "%s: expected a JSON object", file);
 }
 
 sot_status soti_json_parse_line(const char *file, size_t i_line, const void *data, size_t size,
                                 json_t **out)
 {
-    json_error_t error;
-    json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);
-    *out = NULL;
-    if (root == NULL) {
-        return fail_parse(file, i_line, data, &error);
-    }
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return soti_fail(SOT_ERR_FORMAT, "%s: line %zu: expected a JSON object", file, i_line);
-    }
-    *out = root;
-    return SOT_OK;
+    RETURN_IF_ERROR(parse(file, i_line, data, size, out));
+    return keep_object(out)
+               ? SOT_OK
+               : soti_fail(SOT_ERR_FORMAT, "%s: line %zu: expected a JSON object", file, i_line);
 }
 
 sot_status soti_json_read(const char *folder, const char *name, json_t **out)

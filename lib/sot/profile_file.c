@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -61,17 +60,20 @@ static sot_status make_valid(const char *text, soti_buffer *valid)
     return SOT_OK;
 }
 
+/* Not json_dumps: what that returns is freed by the allocator that a host may have given jansson.
+ */
+static int append_bytes(const char *bytes, size_t size, void *user)
+{
+    return soti_buffer_append(user, bytes, size) == SOT_OK ? 0 : -1;
+}
+
 static sot_status put_quoted(soti_buffer *buffer, const char *text)
 {
     json_t *value = json_string(text);
-    char *quoted = value != NULL ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    bool made =
+        value != NULL && json_dump_callback(value, append_bytes, buffer, JSON_ENCODE_ANY) == 0;
     json_decref(value);
-    if (quoted == NULL) {
-        return soti_fail(SOT_ERR_MEMORY, "out of memory while writing JSON");
-    }
-    sot_status status = soti_buffer_append_text(buffer, quoted);
-    free(quoted);
-    return status;
+    return made ? SOT_OK : soti_fail(SOT_ERR_MEMORY, "out of memory while writing JSON");
 }
 
 static sot_status put_text(soti_buffer *buffer, const char *key, const char *text, const char *end)

@@ -44,6 +44,55 @@ static void json_line_of_a_file_is_named(void **state)
     assert_string_equal(soti_fail_message(), "x.jsonl: line 7: expected a JSON object");
 }
 
+/* jansson's own words and places for the text alone (2.14). */
+static void json_text_that_is_wrong_is_wrong_at_its_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *words;
+    } cases[] = {
+        {"{", "line 1, column 1: string or '}' expected near end of file"},
+        {"{\"a\": 1", "line 1, column 7: '}' expected near end of file"},
+        {"{\"a\": \"bc", "line 1, column 9: premature end of input near '\"bc'"},
+        {"{} x", "line 1, column 4: end of file expected near 'x'"},
+        {"{}}", "line 1, column 3: end of file expected near '}'"},
+        {"{}]", "line 1, column 3: end of file expected near ']'"},
+        {"{\"a\": [1 2]}", "line 1, column 10: ']' expected near '2'"},
+        {"{\"a\": \"]\", 2}", "line 1, column 12: string or '}' expected near '2'"},
+        {"\n{\n\"a\": tru}", "line 3, column 8: invalid token near 'tru'"},
+        {"{\"a\": \"\\\"xx\\\\\", \"b\": \"\\u12\"}",
+         "line 1, column 27: invalid escape near '\"\\u12\"'"},
+        {"", "unexpected token near end of file"},
+        {"{}, {}", "expected one value, found more"},
+        {"5", "expected a JSON object"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(parse(cases[i].text), SOT_ERR_FORMAT);
+        assert_null(root);
+        if (strstr(soti_fail_message(), cases[i].words) == NULL) {
+            fail_msg("%s: %s", cases[i].text, soti_fail_message());
+        }
+    }
+}
+
+/* Around the sizes at which jansson's buffer grows. */
+static void json_tokens_of_every_length_are_whole(void **state)
+{
+    (void)state;
+    static char text[2200];
+    for (size_t n = 0; n < 2100; n++) {
+        const char *found = NULL;
+        size_t at = (size_t)sprintf(text, "{\"t\": \"");
+        memset(text + at, 'y', n);
+        strcpy(text + at + n, "\"}");
+        assert_int_equal(parse(text), SOT_OK);
+        assert_int_equal(soti_json_get_text("f", root, "t", true, &found), SOT_OK);
+        assert_int_equal(strlen(found), n);
+        json_decref(root);
+    }
+}
+
 static void json_missing_and_null_members_are_the_same(void **state)
 {
     (void)state;
@@ -151,6 +200,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_members_are_read),
         cmocka_unit_test(json_line_of_a_file_is_named),
+        cmocka_unit_test(json_text_that_is_wrong_is_wrong_at_its_place),
+        cmocka_unit_test(json_tokens_of_every_length_are_whole),
         cmocka_unit_test(json_missing_and_null_members_are_the_same),
         cmocka_unit_test(json_other_types_are_named),
         cmocka_unit_test(json_malformed_text_is_placed),
