@@ -242,6 +242,33 @@ static sot_status pin_workers(soti_pool *pool)
     return SOT_OK;
 }
 
+static void close_locks(soti_pool *pool)
+{
+    pthread_cond_destroy(&pool->is_done);
+    pthread_cond_destroy(&pool->has_work);
+    pthread_mutex_destroy(&pool->mutex);
+}
+
+/* All of them or none. */
+static int open_locks(soti_pool *pool)
+{
+    int error = pthread_mutex_init(&pool->mutex, NULL);
+    if (error != 0) {
+        return error;
+    }
+    error = pthread_cond_init(&pool->has_work, NULL);
+    if (error != 0) {
+        pthread_mutex_destroy(&pool->mutex);
+        return error;
+    }
+    error = pthread_cond_init(&pool->is_done, NULL);
+    if (error != 0) {
+        pthread_cond_destroy(&pool->has_work);
+        pthread_mutex_destroy(&pool->mutex);
+    }
+    return error;
+}
+
 sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool **out)
 {
     *out = NULL;
@@ -259,11 +286,13 @@ sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool 
     }
     pool->n_threads = n_threads;
     pool->may_spin = n_threads <= n_cpus;
-    /* With default attributes these cannot fail on Linux. */
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->has_work, NULL);
-    pthread_cond_init(&pool->is_done, NULL);
-    int error = start_workers(pool);
+    int error = open_locks(pool);
+    if (error != 0) {
+        soti_free(pool);
+        return soti_fail(SOT_ERR_THREAD, "no lock could be made for %u threads: error %d",
+                         n_threads, error);
+    }
+    error = start_workers(pool);
     if (error != 0) {
         uint32_t n_started = pool->n_started;
         soti_pool_free(pool);
@@ -294,9 +323,7 @@ void soti_pool_free(soti_pool *pool)
     for (uint32_t i = 0; i < pool->n_started; i++) {
         pthread_join(pool->workers[i].thread, NULL);
     }
-    pthread_cond_destroy(&pool->is_done);
-    pthread_cond_destroy(&pool->has_work);
-    pthread_mutex_destroy(&pool->mutex);
+    close_locks(pool);
     soti_free(pool);
 }
 

@@ -41,7 +41,7 @@ static sot_status open_temporary(soti_file_out *file)
     for (int i = 0; i < NAMES_MAX && file->descriptor < 0; i++) {
         snprintf(name, size, "%s.part-%ld-%d", file->path, (long)getpid(), i);
         file->descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file->descriptor < 0 && errno != EEXIST) {
+        if (file->descriptor < 0 && errno != EEXIST && errno != EINTR) {
             break;
         }
     }
@@ -132,7 +132,7 @@ sot_status soti_file_out_commit(soti_file_out *file)
     }
     result = close(file->descriptor);
     file->descriptor = -1;
-    if (result != 0) {
+    if (result != 0 && errno != EINTR) { /* a close that is interrupted has closed, on Linux */
         return soti_fail_io(file->path, "written", errno);
     }
     if (rename(file->temporary, file->path) != 0) {

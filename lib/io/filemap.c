@@ -126,7 +126,10 @@ static sot_status take_file(const char *path, bool copies, soti_file_progress *p
 {
     *out = (soti_filemap){0};
     struct stat before;
-    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int descriptor;
+    do { /* file systems of other machines and programs let signals interrupt it */
+        descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    } while (descriptor < 0 && errno == EINTR);
     if (descriptor < 0) {
         return soti_fail_io(path, "opened", errno);
     }

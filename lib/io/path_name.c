@@ -37,9 +37,13 @@ sot_status soti_path_exists(const char *folder, const char *name, bool *out)
     if (path == NULL) {
         return SOT_ERR_MEMORY;
     }
+    sot_status status = SOT_OK;
     *out = stat(path, &info) == 0;
+    if (!*out && errno != ENOENT && errno != ENOTDIR) {
+        status = soti_fail_io(path, "looked for", errno);
+    }
     soti_free(path);
-    return SOT_OK;
+    return status;
 }
 
 const char *soti_path_component(const char *path, size_t i, size_t *size)

@@ -13,7 +13,7 @@ const char *soti_path_base(const char *path);
 /* folder/name, the caller's own. NULL: no memory (soti_fail was called). */
 char *soti_path_join(const char *folder, const char *name);
 
-/* *out: whether folder/name is there, whatever it is. Returns MEMORY. */
+/* *out: whether folder/name is there, whatever it is. Returns MEMORY, IO (it cannot be told). */
 sot_status soti_path_exists(const char *folder, const char *name, bool *out);
 
 /* Component i from the end (0: the last) of path, trailing slashes aside. Empty if there is none;
