@@ -33,7 +33,7 @@ static bool heap_fails(void)
     return true;
 }
 
-static void heap_arm(long n, bool stays_short)
+static inline void heap_arm(long n, bool stays_short)
 {
     atomic_store(&heap_countdown, n);
     heap_stays_short = stays_short;
@@ -41,7 +41,7 @@ static void heap_arm(long n, bool stays_short)
 }
 
 /* Whether the armed allocation has come. */
-static bool heap_disarm(void)
+static inline bool heap_disarm(void)
 {
     heap_is_armed = false;
     return atomic_load(&heap_countdown) < 0;
