@@ -80,7 +80,8 @@ printf '%s\n' $targets | xargs -P "$(nproc)" -n 1 sh tests/fuzz/run.sh --one "$s
 print_table $targets
 for target in $targets; do
     if [ -f "$build/findings/$target" ]; then
-        echo "run.sh: $target has a finding; its log is $build/logs/$target" >&2
+        echo "run.sh: $target has a finding; its log is $build/logs/$target:" >&2
+        grep -hE 'not so:|ERROR:|runtime error:' "$build/logs/$target" | sed 's/^/    /' >&2 || true
         failed=1
     fi
 done
