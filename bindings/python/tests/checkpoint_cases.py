@@ -42,7 +42,7 @@ def read_folder(folder: pathlib.Path, is_aligned: bool = False) -> Tensors:
     return tensors
 
 
-def safetensors_bytes(tensors: Tensors) -> bytes:
+def safetensors_bytes(tensors: Tensors, header_multiple: int = 1) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     data = b""
     for name, (dtype, shape, values) in tensors.items():
@@ -50,6 +50,7 @@ def safetensors_bytes(tensors: Tensors) -> bytes:
                         "data_offsets": [len(data), len(data) + len(values)]}
         data += values
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % header_multiple)
     return struct.pack("<Q", len(text)) + text + data
 
 
@@ -82,3 +83,26 @@ def run_command(*arguments: object, **options: Any) -> subprocess.CompletedProce
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), TERM="dumb")
     return subprocess.run([sys.executable, "-m", "sot.convert", *map(str, arguments)],
                           capture_output=True, text=True, env=environment, timeout=120, **options)
+
+
+def peak_growth(small: pathlib.Path, source: pathlib.Path, target: pathlib.Path,
+                *options: str) -> int:
+    """Bytes by which converting source, in a process of its own, raises the most memory that the
+    process had while it converted something small."""
+    program = (
+        "import re, sys\n"
+        "from sot.convert.command import main\n"
+        # not getrusage's, which begins with the most memory of the process that started this one
+        "status = lambda: open('/proc/self/status').read()\n"
+        "peak = lambda: 1024 * int(re.search(r'VmHWM:\\s+(\\d+) kB', status())[1])\n"
+        "small, source, target, *options = sys.argv[1:]\n"
+        "other = target.replace('.gguf', '-small.gguf') if '.gguf' in target else target + '-small'\n"
+        "assert main(['-q', *options, small, other]) == 0\n"
+        "before = peak()\n"
+        "assert main(['-q', *options, source, target]) == 0\n"
+        "print(peak() - before)\n")
+    result = subprocess.run(
+        [sys.executable, "-c", program, small, source, target, *options], check=True, timeout=300,
+        stdout=subprocess.PIPE, text=True,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+    return int(result.stdout)

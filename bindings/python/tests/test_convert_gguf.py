@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import struct
 import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from checkpoint_cases import (GOLDEN, copy_golden, read_folder, run_command,
+from checkpoint_cases import (GOLDEN, copy_golden, peak_growth, read_folder, run_command,
                               safetensors_bytes)
 
 from sot import Model
@@ -163,3 +164,43 @@ def test_gguf_that_is_there_is_replaced_by_force_alone(tmp_path: pathlib.Path) -
     assert path.read_bytes() == b"dear"
     convert(GOLDEN / "mha" / "hf", path, force=True)
     assert path.read_bytes()[:4] == b"GGUF"
+
+
+def llama_of_zeros(folder: pathlib.Path, n_layer: int, width: int,
+                   is_aligned: bool) -> pathlib.Path:
+    """FP16 matrices of zeros under norms of ones."""
+    def matrix(rows: int, columns: int = width) -> Any:
+        return "F16", [rows, columns], bytes(2 * rows * columns)
+
+    norm = ("F16", [width], b"\x00\x3c" * width)
+    tensors = {"model.embed_tokens.weight": matrix(64), "lm_head.weight": matrix(64),
+               "model.norm.weight": norm}
+    for i in range(n_layer):
+        layer = f"model.layers.{i}."
+        for part in "qkvo":
+            tensors[f"{layer}self_attn.{part}_proj.weight"] = matrix(width)
+        for part, shape in (("gate", matrix(2 * width)), ("up", matrix(2 * width)),
+                            ("down", matrix(width, 2 * width))):
+            tensors[f"{layer}mlp.{part}_proj.weight"] = shape
+        tensors[f"{layer}input_layernorm.weight"] = norm
+        tensors[f"{layer}post_attention_layernorm.weight"] = norm
+    folder.mkdir()
+    data = safetensors_bytes(tensors, 8)
+    if not is_aligned:
+        data = struct.pack("<Q", struct.unpack("<Q", data[:8])[0] + 1) + b" " + data[8:]
+    (folder / "model.safetensors").write_bytes(data)
+    (folder / "config.json").write_text(json.dumps({
+        "model_type": "llama", "hidden_size": width, "intermediate_size": 2 * width,
+        "num_hidden_layers": n_layer, "num_attention_heads": 8, "vocab_size": 64}))
+    return folder
+
+
+@pytest.mark.parametrize("is_aligned", [True, False])
+def test_gguf_memory_does_not_grow_with_the_checkpoint(tmp_path: pathlib.Path,
+                                                       is_aligned: bool) -> None:
+    """libsot would copy what is not aligned, so that goes through a folder."""
+    small = llama_of_zeros(tmp_path / "small", 1, 256, is_aligned)
+    source = llama_of_zeros(tmp_path / "source", 4, 1024, is_aligned)
+    size = (source / "model.safetensors").stat().st_size
+    growth = peak_growth(small, source, tmp_path / "new.gguf")
+    assert size > 80 << 20 and growth < 32 << 20, f"{growth} bytes more for {size}"

@@ -8,13 +8,11 @@ import json
 import os
 import pathlib
 import pickle
-import subprocess
-import sys
 import zipfile
 from typing import Any
 
 import pytest
-from checkpoint_cases import CONFIG, read_folder
+from checkpoint_cases import CONFIG, peak_growth, read_folder
 
 from sot.convert import ConvertError, convert
 
@@ -235,32 +233,14 @@ def test_old_pickle_of_torch_is_refused(tmp_path: pathlib.Path) -> None:
         convert(source, tmp_path / "new")
 
 
-def peak_growth(source: pathlib.Path, target: pathlib.Path, *options: str) -> int:
-    """Bytes by which a conversion, in a process of its own, raises the most memory it ever had
-    over that of importing torch and converting something small."""
-    program = (
-        "import resource, sys\n"
-        "from sot.convert.command import main\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
-        "assert main(['-q', *sys.argv[4:], sys.argv[1], sys.argv[3] + '-small']) == 0\n"
-        "before = peak()\n"
-        "assert main(['-q', *sys.argv[4:], *sys.argv[2:4]]) == 0\n"
-        "print(peak() - before)\n")
-    small = make_bin(target.parent / (target.name + "-source"), {"a": torch.zeros(1 << 20)})
-    result = subprocess.run(
-        [sys.executable, "-c", program, small, source, target, *options], check=True,
-        timeout=300, capture_output=True, text=True,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
-    return int(result.stdout)
-
-
 @pytest.mark.parametrize("options", [[], ["--dtype", "f16"]])
 def test_memory_does_not_grow_with_the_checkpoint(tmp_path: pathlib.Path,
                                                   options: list[str]) -> None:
     largest = torch.arange(1 << 23, dtype=torch.float32) / (1 << 10)
     shards = [{f"{i}": largest.reshape(1 << 10, -1)} for i in range(8)]
     source = make_bin(tmp_path / "source", *shards)
-    growth = peak_growth(source, tmp_path / "new", *options)
+    small = make_bin(tmp_path / "small", {"a": torch.zeros(1 << 20)})
+    growth = peak_growth(small, source, tmp_path / "new", *options)
     # 256 MiB in tensors of 32; without giving pages back the process grows by 180 MiB and more
     assert growth < 32 << 20, f"{growth} bytes more"
 

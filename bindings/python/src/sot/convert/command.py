@@ -48,7 +48,8 @@ Memory, disk, time:
 Safety:
   .bin files are unpickled by torch with weights_only=True (torch 2.6 or newer), so that they
   cannot run code; what is unpickled is checked. DST appears only when complete: until then there
-  is DST.part-PID beside it, which is removed also on Ctrl-C and SIGTERM. SRC is never changed.
+  is DST.part-PID beside it, which is removed also on Ctrl-C and SIGTERM. SRC is never
+  changed, and nothing else may change it meanwhile.
 
 Requirements:
   torch, for .bin files and for rounding (pip install torch; the CPU build will do). Safetensors
@@ -147,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _stop)
+    # One thread rounds faster than a disk writes; on a busy machine torch's wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     bar = ProgressBar(sys.stderr, parsed.quiet)
     try:
         return _run(parsed, bar)

@@ -2,8 +2,8 @@
 target, compare it with the original, put it in place.
 
 A folder of safetensors is written here. A GGUF file is written by libsot (Model.save) from a
-checkpoint that it can use as mapped: the source itself, if that is safetensors with FP16 matrices,
-otherwise a folder of such that is made first and removed afterwards.
+checkpoint that it can use as mapped: the source itself, if that is safetensors with aligned FP16
+matrices, otherwise a folder of such that is made first and removed afterwards.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from .checkpoint_folder import CONFIG, Weights, copied_files, read_config, read_weights
 from .gguf_file import check_names, compare_gguf
+from .mapped_pages import MappedPages
 from .safetensors_file import compare_safetensors, header_bytes, write_safetensors
 from .staging import Staging, check_free_space, check_target
 from .tensor import ITEM_BYTES, ConvertError, Tensor, as_f16
@@ -172,14 +173,18 @@ def _save_gguf(folder: str, path: str, n_bytes: int, ticker: _Ticker) -> None:
     from sot import Model  # the shared library is needed from here on
 
     before = 0
+    pages = MappedPages([])
 
     def progress(done_bytes: int, total_bytes: int) -> None:
         nonlocal before
         ticker.tick(done_bytes - before)
         before = done_bytes
+        pages.give_back_all()
 
     ticker.step("saving")
     with Model(folder, device="cpu") as model:
+        pages = MappedPages({os.path.realpath(os.path.join(folder, name))
+                             for name in os.listdir(folder)})
         model.save(path, on_progress=progress)
     ticker.tick(n_bytes - before)
 
@@ -188,7 +193,8 @@ def _convert_to_gguf(job: _Job) -> Summary:
     unused = check_names(job.source, job.weights.tensors, job.config)
     tensors = [tensor for tensor in job.weights.tensors if tensor.name not in unused]
     staged = [as_f16(tensor) if len(tensor.shape) == 2 else tensor for tensor in tensors]
-    is_direct = job.weights.kind == "safetensors" and staged == tensors
+    is_direct = job.weights.kind == "safetensors" and staged == tensors and all(
+        tensor.is_aligned for tensor in tensors)
     stage_bytes = 0 if is_direct else _bytes_of(staged)
     n_bytes = sum(tensor.n_bytes // ITEM_BYTES[tensor.dtype] * (2 if len(tensor.shape) == 2 else 4)
                   for tensor in tensors)
@@ -227,7 +233,7 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, dtype: 
     Raises ConvertError (one sentence that names file and tensor), OSError, and what libsot raises.
     """
     source, target = os.path.abspath(os.fspath(src)), os.path.realpath(os.fspath(dst))
-    is_gguf = target.endswith(".gguf")
+    is_gguf = os.fspath(dst).endswith(".gguf")
     if dtype not in (None, "f16"):
         raise ValueError(f"dtype is {dtype!r}, expected None or 'f16'")
     if shard_bytes <= 0:

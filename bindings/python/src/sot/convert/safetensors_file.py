@@ -82,7 +82,8 @@ def _read_entry(path: str, name: str, entry: Any, start: int, data_bytes: int) -
                            "bytes of data")
     begin, end = offsets
     tensor = Tensor(name, os.path.basename(path), dtype, tuple(shape),
-                    reader(path, start + begin, end - begin))
+                    reader(path, start + begin, end - begin),
+                    (start + begin) % ITEM_BYTES[dtype] == 0)
     if tensor.n_bytes != end - begin:
         raise tensor.fail(f"data_offsets span {end - begin} bytes, but type and shape need "
                           f"{tensor.n_bytes}")

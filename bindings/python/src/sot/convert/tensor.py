@@ -37,6 +37,7 @@ class Tensor:
     dtype: str
     shape: tuple[int, ...]
     read: Callable[[int], Iterator[memoryview]]
+    is_aligned: bool = True  # where it lies in a file that is mapped
 
     @property
     def n_bytes(self) -> int:
@@ -105,9 +106,9 @@ def as_f16(tensor: Tensor) -> Tensor:
         for piece in tensor.read(min(piece_bytes * scale, PIECE_BYTES)):
             values = torch.frombuffer(piece, dtype=kind)
             halves = values.to(torch.float16)
-            finite = torch.isfinite(halves)
-            if not bool(finite.all()):
-                i_bad = int(torch.argmin(finite.to(torch.uint8)))
+            edges = torch.stack(torch.aminmax(halves))  # a NaN is both; the cheapest test there is
+            if not bool(torch.isfinite(edges).all()):
+                i_bad = int(torch.argmin(torch.isfinite(halves).to(torch.uint8)))
                 raise tensor.fail(f"element {n_before + i_bad} is {float(values[i_bad]):g}, "
                                   "beyond what FP16 holds (65504)")
             n_before += len(values)

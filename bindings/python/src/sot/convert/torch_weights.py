@@ -7,49 +7,16 @@ file's own records, of a type that libsot computes with, or is refused by name.
 
 from __future__ import annotations
 
-import bisect
-import ctypes
-import mmap
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+from .mapped_pages import MappedPages
 from .tensor import ConvertError, Tensor, bytes_at, check_name, load_torch
 from .torch_zip import check_torch_zip
 
-_MADV_DONTNEED = 4  # Linux
 
-
-class _PrivateMaps:
-    """Where this process has files mapped privately: only there may pages be given back."""
-
-    def __init__(self) -> None:
-        self._ranges: list[tuple[int, int]] = []
-        if not sys.platform.startswith("linux"):
-            return
-        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-            for line in maps:
-                addresses, flags, _, _, inode = line.split()[:5]
-                if inode != "0" and flags.endswith("p"):
-                    begin, end = (int(address, 16) for address in addresses.split("-"))
-                    self._ranges.append((begin, end))
-        self._ranges.sort()
-        self._madvise = ctypes.CDLL(None).madvise
-        self._madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-
-    def give_back(self, address: int, size: int) -> None:
-        """Drops what was read of [address, address + size); it would be read from the file again.
-        Nothing ever writes to these pages, so that nothing is lost."""
-        begin = address - address % mmap.PAGESIZE
-        end = address + size
-        i = bisect.bisect_right(self._ranges, (begin, sys.maxsize)) - 1
-        if i >= 0 and self._ranges[i][0] <= begin and end <= self._ranges[i][1]:
-            self._madvise(begin, end - begin, _MADV_DONTNEED)
-
-
-def _read_tensor(torch: Any, values: Any, maps: _PrivateMaps,
-                 piece_bytes: int) -> Iterator[memoryview]:
+def _read_tensor(values: Any, maps: MappedPages, piece_bytes: int) -> Iterator[memoryview]:
     if values.numel() == 0:
         return
     if values.is_contiguous():
@@ -107,7 +74,7 @@ def _read_file(torch: Any, path: str, sizes: set[int]) -> list[Tensor]:
     if not isinstance(state, dict):
         raise ConvertError(f"{file}: holds a {type(state).__name__}, expected a dictionary of "
                            "tensors")
-    maps = _PrivateMaps()
+    maps = MappedPages()
     tensors = []
     for i_tensor, (key, values) in enumerate(state.items()):
         name = check_name(file, key, i_tensor)
@@ -117,7 +84,7 @@ def _read_file(torch: Any, path: str, sizes: set[int]) -> list[Tensor]:
             values = values.detach()
 
         def read(piece_bytes: int, values: Any = values) -> Iterator[memoryview]:
-            return _read_tensor(torch, values, maps, piece_bytes)
+            return _read_tensor(values, maps, piece_bytes)
 
         shape = tuple(values.shape) if isinstance(values, torch.Tensor) else ()
         tensors.append(Tensor(name, file, dtype, shape, read))
