@@ -11,6 +11,7 @@ import pytest
 from conftest import QUESTION, ROOT
 
 import sot
+from sot import _library
 
 LONG = {"ignore_stops": True, "mode": "normal", "max_tokens": 900}
 """Options of a call that takes long, for the demo model."""
@@ -104,14 +105,30 @@ def test_stream_cancel_ends_loop_with_exception(own_session):
     assert stream.answer.finish == sot.Finish.CANCELLED
 
 
-def test_late_stop_does_not_reach_next_call(own_session):
-    """Closing a stream whose call ends at that moment must not cancel the one behind it."""
-    for i in range(30):
+def test_late_stop_does_not_reach_next_call(own_session, monkeypatch):
+    """A request to cancel that comes when the library has returned is taken back."""
+    real = _library.library()
+    returned, go_on = threading.Event(), threading.Event()
+
+    class LateReturn:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def sot_generate(self, *arguments):
+            status = real.sot_generate(*arguments)
+            returned.set()
+            go_on.wait()
+            return status
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_library, "_loaded", LateReturn())
         stream = own_session.stream("Why?", mode="normal", max_tokens=2)
-        time.sleep(0.002 * (i % 10))
+        assert returned.wait(20)
+        stream.cancel()
+        go_on.set()
         stream.close()
-        answer = own_session.generate("Why?", mode="normal", max_tokens=2, ignore_stops=True)
-        assert answer.finish == sot.Finish.LENGTH
+    answer = own_session.generate("Why?", mode="normal", max_tokens=2, ignore_stops=True)
+    assert answer.finish == sot.Finish.LENGTH
 
 
 @pytest.mark.parametrize(
