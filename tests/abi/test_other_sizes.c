@@ -24,6 +24,7 @@ static const char skeleton[] = "1. Light.\n2. Air.\n";
 static char chat_path[64];
 static sot_model *model;
 static sot_session *session;
+static sot_session *short_session; /* has room for few cells of a profile */
 static sot_points *points;
 static sot_profile *profile;
 static sot_answer *answer;
@@ -32,6 +33,7 @@ static void fill_generate(void *params)
 {
     sot_generate_params *generate = params;
     sot_generate_params_init(generate);
+    generate->mode = SOT_MODE_NORMAL; /* where there is a choice: the shortest prompt */
     generate->max_tokens = 4;
     generate->max_skeleton_tokens = 4;
     generate->max_point_tokens = 2;
@@ -81,8 +83,11 @@ static int open_objects(void **state)
     sot_chat_free(chat);
     status = status ? status : sot_model_load(tiny, NULL, &model);
     status = status ? status : sot_session_create(model, &sizes, &session);
+    sizes.max_batch = 1;
+    sizes.n_ctx = 16;
+    status = status ? status : sot_session_create(model, &sizes, &short_session);
     status = status ? status : sot_points_parse(skeleton, sizeof skeleton - 1, 0, &points);
-    status = status ? status : sot_profile_measure(session, &measure, &profile);
+    status = status ? status : sot_profile_measure(short_session, &measure, &profile);
     generate.mode = SOT_MODE_ROUTED;
     generate.router = SOT_ROUTER_ALWAYS;
     return status ? status : sot_generate(session, question, &generate, &answer);
@@ -94,6 +99,7 @@ static int close_objects(void **state)
     sot_answer_free(answer);
     sot_profile_free(profile);
     sot_points_free(points);
+    sot_session_free(short_session);
     sot_session_free(session);
     sot_model_free(model);
     return unlink(chat_path);
@@ -118,7 +124,7 @@ MAKE(sot_points, call_skeleton, sot_skeleton(session, question, params, &made))
 MAKE(sot_answer, call_expand, sot_expand_batch(session, question, points, params, &made))
 MAKE(sot_chat, call_chat, sot_chat_create(params, &made))
 MAKE(sot_chat, call_chat_load, sot_chat_load(chat_path, params, &made))
-MAKE(sot_profile, call_profile, sot_profile_measure(session, params, &made))
+MAKE(sot_profile, call_profile, sot_profile_measure(short_session, params, &made))
 
 static sot_status call_route(const void *params)
 {
@@ -245,7 +251,8 @@ static void params_of_an_older_version_are_read_no_further(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_READERS; i++) {
-        for (size_t size = readers[i].least; size <= readers[i].size; size += 8) {
+        size_t step = readers[i].fill == fill_generate ? 56 : 8; /* for the sake of emulators */
+        for (size_t size = readers[i].least; size <= readers[i].size; size += step) {
             void *params = params_of(&readers[i], size, (uint32_t)size);
             expect(&readers[i], params, SOT_OK, NULL);
             free(params);
