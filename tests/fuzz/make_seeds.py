@@ -217,7 +217,7 @@ def make_texts():
     pieces = b"".join(bytes([kind << 4 | score]) + bytes([len(piece.encode())]) + piece.encode()
                       for piece, kind, score in (("ab", 0, 9), ("abc", 1, 12), ("<x>", 3, 8),
                                                  ("<c>", 4, 8), ("\u2581a", 0, 11), ("bb", 2, 8)))
-    for options in range(8):
+    for options in (*range(8), 8, 15):
         sample = "ab abc  <x>bb \u00e9<c>\u2581a\U0001f600 "
         put("fuzz_tokenizer", f"options-{options}",
             bytes([options]) + pieces + b"\0\0" + sample.encode() + b"\xff\xc3")
