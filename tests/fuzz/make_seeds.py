@@ -86,10 +86,10 @@ def gguf_tokenizer(pieces, **options):
 
 
 def gguf(pairs, n_vocab, tied=False, matrix="F16", norm="F32", alignment=32, version=3,
-         shape=None):
+         context=64, shape=None):
     shape = shape or SHAPE
     head = [pair("general.architecture", STRING, "llama"),
-            pair("llama.context_length", UINT32, 64),
+            pair("llama.context_length", UINT32, context),
             pair("llama.embedding_length", UINT32, shape["d_model"]),
             pair("llama.block_count", UINT32, shape["n_layer"]),
             pair("llama.feed_forward_length", UINT32, shape["d_ff"]),
@@ -115,7 +115,7 @@ def gguf(pairs, n_vocab, tied=False, matrix="F16", norm="F32", alignment=32, ver
 
 
 def make_gguf():
-    put("fuzz_gguf", "bare.gguf", gguf([pair("llama.vocab_size", UINT32, 5)], 5))
+    put("fuzz_gguf", "bare.gguf", gguf([pair("llama.vocab_size", UINT32, 5)], 5, context=17))
     put("fuzz_gguf", "tokenizer.gguf", gguf(
         gguf_tokenizer(PIECES, bos_token_id=(UINT32, 1), eos_token_id=(UINT32, 2),
                        add_space_prefix=(BOOL, False)) +
