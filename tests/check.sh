@@ -56,12 +56,20 @@ build_and_test() {
 check_python() {
     cmake --preset release -DSOT_TESTS=ON -DSOT_EXAMPLES=ON -DSOT_CUDA=OFF >/dev/null
     cmake --build build -j "$jobs" --target example_sot -- --no-print-directory -s >/dev/null
-    [ -x build-python/bin/python ] || python3 -m venv build-python
-    CMAKE_BUILD_PARALLEL_LEVEL=$jobs build-python/bin/python -m pip install --quiet \
-        --disable-pip-version-check "./bindings/python[test]"
+    options="--quiet --disable-pip-version-check -C build-dir=$PWD/build-python/wheel"
+    # The first time all packages come from PyPI, later runs need no network.
+    if [ -f build-python/complete ]; then
+        options="$options --no-build-isolation --no-deps"
+    else
+        python3 -m venv --clear build-python
+    fi
+    # shellcheck disable=SC2086
+    CMAKE_BUILD_PARALLEL_LEVEL=$jobs build-python/bin/python -m pip install $options \
+        "./bindings/python[test]" "scikit-build-core>=0.10"
+    touch build-python/complete
     build-python/bin/python -m pytest -q -p no:cacheprovider bindings/python/tests
     build-python/bin/python -m mypy --config-file bindings/python/pyproject.toml \
-        --cache-dir build-python/mypy bindings/python/src/sot
+        --cache-dir build-python/mypy bindings/python/src/sot bindings/python/tests/typed_use.py
     build-python/bin/vermin --quiet --no-tips --target=3.9- --violations \
         bindings/python/src
 }

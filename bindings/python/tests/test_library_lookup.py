@@ -1,9 +1,13 @@
 """Which libsot is loaded, and what is said where none can be."""
 
+import pathlib
+import re
 import subprocess
 
 import pytest
 from conftest import DEMO, ROOT
+
+import sot
 
 FAKE = """
 #include <stdint.h>
@@ -51,6 +55,25 @@ def test_other_library_is_refused(program):
     assert "is not libsot" in program(LOAD, "libm.so.6")
 
 
+def test_package_carries_library_and_no_router(program):
+    """Weights of the router have a licence of their own."""
+    folder = pathlib.Path(sot.__file__).parent
+    if not (folder / "libsot.so.0").exists():
+        pytest.skip("the package was not installed from a wheel: it lies in {}".format(folder))
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert {"libsot.so.0", "py.typed", "LICENSE"} <= names
+    assert not [name for name in names if name.endswith((".router", ".a", ".h"))]
+    out = program(
+        """
+import os
+os.environ.pop("SOT_LIBRARY", None)
+import sot
+print(sot._library.library()._name, sot.version())
+"""
+    )
+    assert out.split()[0] == str(folder / "libsot.so.0")
+
+
 def test_import_loads_no_library(program):
     """So that sot.convert runs where there is none."""
     out = program(
@@ -65,10 +88,6 @@ print("asyncio" in sys.modules, sot._library._loaded)
 
 
 def test_version_is_that_of_the_sources(program):
-    import re
-
-    import sot
-
     stated = re.search(r"project\(libsot VERSION ([\d.]+)", (ROOT / "CMakeLists.txt").read_text())
     assert sot.version() == stated.group(1)
 
