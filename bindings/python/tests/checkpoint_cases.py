@@ -96,7 +96,7 @@ def peak_growth(small: pathlib.Path, source: pathlib.Path, target: pathlib.Path,
         "status = lambda: open('/proc/self/status').read()\n"
         "peak = lambda: 1024 * int(re.search(r'VmHWM:\\s+(\\d+) kB', status())[1])\n"
         "small, source, target, *options = sys.argv[1:]\n"
-        "other = target.replace('.gguf', '-small.gguf') if '.gguf' in target else target + '-small'\n"
+        "other = target + ('.small.gguf' if target.endswith('.gguf') else '-small')\n"
         "assert main(['-q', *options, small, other]) == 0\n"
         "before = peak()\n"
         "assert main(['-q', *options, source, target]) == 0\n"

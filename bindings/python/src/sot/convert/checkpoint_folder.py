@@ -25,6 +25,7 @@ class Weights:
     """A folder's weights. Tensors without a use ("dropped") are named apart."""
 
     kind: str  # "safetensors" or "bin"
+    paths: list[str]
     tensors: list[Tensor]
     dropped: list[str]
 
@@ -104,9 +105,10 @@ def read_weights(folder: str) -> Weights:
         tensors = [tensor for path in paths for tensor in read_safetensors(path, is_dropped)]
     _check_places(tensors, folder, index)
     kept = [tensor for tensor in tensors if not is_dropped(tensor.name)]
+    dropped = [tensor.name for tensor in tensors if is_dropped(tensor.name)]
     if not kept:
         raise ConvertError(f"{folder}: holds no tensors")
-    return Weights(kind, kept, [tensor.name for tensor in tensors if is_dropped(tensor.name)])
+    return Weights(kind, paths, kept, dropped)
 
 
 def copied_files(folder: str) -> list[str]:

@@ -43,7 +43,8 @@ Memory, disk, time:
   Tensors are read and written in pieces of 4 MiB: memory does not grow with the checkpoint. A
   GGUF file from .bin files or from matrices that are not FP16 goes through a temporary folder of
   the same size beside DST, so twice the room is needed on the disk; this is checked at the start.
-  Reading back takes about as long as writing.
+  The checksums in .bin files are checked at first, and the result is read back and compared with
+  them at the end; that about doubles the time. --no-verify leaves both out.
 
 Safety:
   .bin files are unpickled by torch with weights_only=True (torch 2.6 or newer), so that they
@@ -91,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true",
                         help="replace DST if it is there: a file, or a folder with config.json")
     parser.add_argument("--no-verify", action="store_true",
-                        help="do not read the result back and compare it with SRC")
+                        help="do not check SRC's checksums, nor read the result back and compare "
+                             "it with SRC")
     parser.add_argument("-q", "--quiet", action="store_true",
                         help="no progress bar, no summary; errors are still said")
     return parser

@@ -21,6 +21,7 @@ from .mapped_pages import MappedPages
 from .safetensors_file import compare_safetensors, header_bytes, write_safetensors
 from .staging import Staging, check_free_space, check_target
 from .tensor import ITEM_BYTES, ConvertError, Tensor, as_f16
+from .torch_zip import check_sums
 
 DEFAULT_SHARD_BYTES = 5_000_000_000
 _SINGLE = "model.safetensors"
@@ -141,6 +142,19 @@ def _write_folder(job: _Job, folder: str, shards: list[list[Tensor]], verify: bo
         compare_safetensors(os.path.join(folder, _shard_name(i, len(shards))), shard, ticker.tick)
 
 
+def _source_bytes_checked(job: _Job) -> int:
+    """The bytes of files that have checksums, if these are to be checked."""
+    has_sums = job.weights.kind == "bin" and job.verify
+    return sum(map(os.path.getsize, job.weights.paths)) if has_sums else 0
+
+
+def _check_source(job: _Job, ticker: _Ticker) -> None:
+    if _source_bytes_checked(job):
+        for path in job.weights.paths:
+            ticker.step("checking source")
+            check_sums(path, ticker.tick)
+
+
 def _bytes_of_others(job: _Job) -> int:
     return sum(os.path.getsize(os.path.join(job.source, name))
                for name in copied_files(job.source))
@@ -154,7 +168,8 @@ def _convert_to_folder(job: _Job) -> Summary:
     n_bytes = _bytes_of(tensors)
     check_free_space(job.target, n_bytes + sum(map(header_bytes, shards)) + _bytes_of_others(job)
                      + _SLACK_BYTES)
-    ticker = _Ticker(job.progress, n_bytes * (2 if job.verify else 1))
+    ticker = _Ticker(job.progress, _source_bytes_checked(job) + n_bytes * (2 if job.verify else 1))
+    _check_source(job, ticker)
     with Staging(job.target) as staging:
         folder = os.path.join(staging.folder, "new")
         _write_folder(job, folder, shards, job.verify, ticker)
@@ -199,7 +214,9 @@ def _convert_to_gguf(job: _Job) -> Summary:
     n_bytes = sum(tensor.n_bytes // ITEM_BYTES[tensor.dtype] * (2 if len(tensor.shape) == 2 else 4)
                   for tensor in tensors)
     check_free_space(job.target, stage_bytes + n_bytes + _bytes_of_others(job) + _SLACK_BYTES)
-    ticker = _Ticker(job.progress, stage_bytes + n_bytes * (2 if job.verify else 1))
+    ticker = _Ticker(job.progress, _source_bytes_checked(job) + stage_bytes
+                     + n_bytes * (2 if job.verify else 1))
+    _check_source(job, ticker)
     with Staging(job.target) as staging:
         folder = job.source
         if not is_direct:
@@ -226,7 +243,8 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, dtype: 
     dst ending in ``.gguf`` becomes one GGUF file, any other a folder of safetensors with the
     configuration and tokenizer beside them. ``dtype="f16"`` rounds a folder's tensors to FP16; by
     default they stay as they are (a GGUF file always has FP16 matrices and FP32 norms).
-    ``verify`` reads everything back and compares it with the source. ``progress`` is called with
+    ``verify`` checks the checksums that .bin files have, reads everything that was written back and
+    compares it with the source. ``progress`` is called with
     a label and with bytes done of all, from this thread; what it raises ends the conversion.
     Nothing is at dst before it is complete.
 

@@ -1,4 +1,4 @@
-"""Tensors of PyTorch's ``.bin`` files: mapped, unpickled by torch with weights_only, read in pieces.
+"""Tensors of PyTorch's ``.bin`` files: mapped, unpickled by torch with weights_only, read in parts.
 
 Pages that were read are given back at once, so that a file larger than the memory costs a piece of
 it. What torch's unpickler lets through is not trusted: every tensor is one of dense rows in the
