@@ -142,14 +142,7 @@ static void keep_estimate(struct estimating *estimating, const struct lengths *l
                    {"paper_speedup", estimate->paper_speedup},
                    {"paper_normal_flops", estimate->paper_normal_flops},
                    {"paper_expand_flops", estimate->paper_expand_flops}};
-    json_t *object = json_object();
-    json_t *points = json_array();
-    for (uint32_t i = 0; i < lengths->n_points; i++)
-        json_array_append_new(points, json_number(lengths->points[i]));
-    json_object_set_new(object, "name", json_name(lengths->name));
-    json_object_set_new(object, "normal", json_number(lengths->n_normal));
-    json_object_set_new(object, "skeleton", json_number(lengths->n_skeleton));
-    json_object_set_new(object, "points", points);
+    json_t *object = lengths_json(lengths);
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         json_object_set_new(object, members[i].name, json_real(members[i].value));
     json_object_set_new(object, "extrapolated",

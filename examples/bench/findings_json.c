@@ -1,25 +1,8 @@
 /* The JSON object: see findings.h. Times in nanoseconds, rates per second, shares as fractions. */
-#include <string.h>
 #include <time.h>
 
-#include "../shared/machine.h"
-#include "../shared/text.h"
 #include "findings.h"
 #include "findings_json.h"
-
-json_t *json_number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
-json_t *json_name(const char *value)
-{
-    struct text valid = {0};
-    text_valid(&valid, value, strlen(value));
-    json_t *made = json_stringn(valid.bytes ? valid.bytes : "", valid.size);
-    text_free(&valid);
-    return made;
-}
 
 /* JSON has no number that is not finite. */
 static json_t *ratio(double part, double whole)
@@ -52,16 +35,9 @@ void json_set_spread(json_t *object, const uint64_t *times_ns, size_t n)
     json_object_set_new(object, "most_ns", json_real(spread.most_ns));
 }
 
-static json_t *machine_json(const struct findings *findings)
+static json_t *measured_machine_json(const struct findings *findings)
 {
-    char name[128];
-    json_t *object = json_object();
-    machine_cpu_name(name, sizeof name);
-    json_object_set_new(object, "cpu", json_name(name));
-    machine_system_name(name, sizeof name);
-    json_object_set_new(object, "system", json_name(name));
-    json_object_set_new(object, "cpus", json_number(machine_cpu_count()));
-    json_object_set_new(object, "memory_bytes", json_number(memory_total()));
+    json_t *object = machine_json();
     json_object_set_new(object, "threads", json_number(findings->n_threads));
     json_object_set_new(object, "pinned", json_boolean(findings->options->pin));
     json_object_set_new(object, "isa", json_name(findings->isa));
@@ -189,7 +165,7 @@ json_t *findings_json(const struct findings *findings)
     json_object_set_new(object, "date", json_name(date));
     json_object_set_new(object, "quick", json_boolean(findings->options->quick));
     json_object_set_new(object, "interrupted", json_boolean(findings->interrupted));
-    json_object_set_new(object, "machine", machine_json(findings));
+    json_object_set_new(object, "machine", measured_machine_json(findings));
     json_object_set_new(object, "limits", limits_json(&findings->limits));
     if (!findings->has_model)
         return object;

@@ -6,14 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../shared/json_values.h"
+#include "lengths.h"
+
 struct findings;
 
-json_t *json_number(uint64_t value);
-json_t *json_name(const char *value); /* U+FFFD for what is not UTF-8 */
 json_t *json_times(const uint64_t *times_ns, size_t n);
 /* Adds times_ns, and their median, least and most. n > 0. */
 void json_set_spread(json_t *object, const uint64_t *times_ns, size_t n);
 
+/* Its name, and how long each text is. */
+json_t *lengths_json(const struct lengths *lengths);
 json_t *replay_json(const struct findings *findings);
 
 #endif

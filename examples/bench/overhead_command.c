@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../shared/interrupt.h"
+#include "../shared/json_values.h"
 #include "../shared/text.h"
 #include "bench_options.h"
 #include "commands.h"
@@ -255,8 +256,7 @@ static json_t *overhead_json(const struct overhead_run *run)
     json_object_set_new(object, "skeleton_tokens",
                         json_real(per_question(run, overhead->n_skeleton_tokens)));
     json_object_set_new(object, "normal", json_real(per_question(run, overhead->normal)));
-    json_object_set_new(object, "expansions_compared",
-                        json_integer((json_int_t)overhead->n_compared));
+    json_object_set_new(object, "expansions_compared", json_number(overhead->n_compared));
     json_object_set_new(object, "paper",
                         paper ? json_pack("{s:f, s:f, s:f}", "normal", paper->normal, "stage1",
                                           paper->stage1, "stage2", paper->stage2)

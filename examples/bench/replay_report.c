@@ -218,7 +218,7 @@ static json_t *phase_json(const struct findings *findings, unsigned i_phase)
     return object;
 }
 
-static json_t *lengths_json(const struct lengths *lengths)
+json_t *lengths_json(const struct lengths *lengths)
 {
     json_t *object = json_object();
     json_t *points = json_array();

@@ -81,15 +81,13 @@ char *json_key(const json_t *value)
 
 void json_line_complain(const struct json_lines *lines, size_t i, const char *format, ...)
 {
-    char *sentence = NULL;
+    struct text sentence = {0};
     va_list arguments;
     va_start(arguments, format);
-    int size = vasprintf(&sentence, format, arguments);
+    text_format_list(&sentence, format, arguments);
     va_end(arguments);
-    if (size < 0)
-        return;
-    complain("%s: line %zu: %s", lines->path, lines->lines[i].number, sentence);
-    free(sentence);
+    complain("%s: line %zu: %s", lines->path, lines->lines[i].number, sentence.bytes);
+    text_free(&sentence);
 }
 
 const char *json_line_string(const struct json_lines *lines, size_t i, const char *key)

@@ -2,24 +2,13 @@
 #include "report_json.h"
 
 #include <math.h>
-#include <string.h>
 
-#include "../shared/answer_json.h"
+#include "../shared/json_values.h"
 #include "paper.h"
-
-static json_t *count(size_t value)
-{
-    return json_integer((json_int_t)value);
-}
 
 static json_t *real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *string(const char *bytes)
-{
-    return json_text(bytes, strlen(bytes));
 }
 
 static json_t *time_json(const struct report_time *time)
@@ -41,10 +30,10 @@ static json_t *row_json(const struct report_row *row)
     json_t *times = json_object();
     for (unsigned mode = 0; mode < N_MODES; mode++)
         json_object_set_new(times, mode_names[mode], time_json(&row->times[mode]));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "category", string(row->name), "times",
-                     times, "n_labelled", count(row->n_labelled), "n_suitable",
-                     count(row->n_suitable), "n_routed", count(row->n_routed), "n_chosen",
-                     count(row->n_chosen));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "category", json_name(row->name), "times",
+                     times, "n_labelled", json_number(row->n_labelled), "n_suitable",
+                     json_number(row->n_suitable), "n_routed", json_number(row->n_routed),
+                     "n_chosen", json_number(row->n_chosen));
 }
 
 /* The averages over the categories, which is what the paper states. */
@@ -83,9 +72,9 @@ static json_t *remarks_json(const struct report_run *run)
     for (size_t i = 0; i < run->records.n; i++) {
         const struct record *record = &run->records.records[i];
         if (report_remark(record, remark, sizeof remark))
-            json_array_append_new(array, json_pack("{s:I, s:o, s:o}", "question_id",
-                                                   (json_int_t)record->question_id, "mode",
-                                                   string(record->mode), "remark", string(remark)));
+            json_array_append_new(
+                array, json_pack("{s:I, s:o, s:o}", "question_id", (json_int_t)record->question_id,
+                                 "mode", json_name(record->mode), "remark", json_name(remark)));
     }
     return array;
 }
@@ -99,14 +88,14 @@ static json_t *run_json(const struct report_run *run)
         if (i != run->n_categories)
             json_array_append_new(rows, row_json(&run->rows[i]));
     for (size_t i = 0; i < run->n_groups; i++)
-        json_array_append_new(groups,
-                              json_pack("{s:o, s:o, s:o}", "points", count(run->groups[i].n_points),
-                                        "questions", count(run->groups[i].n), "speedup_mean",
-                                        real(run->groups[i].speedup)));
-    json_object_set_new(object, "path", string(run->path));
-    json_object_set_new(object, "data", run->data ? string(run->data) : json_null());
+        json_array_append_new(groups, json_pack("{s:o, s:o, s:o}", "points",
+                                                json_number(run->groups[i].n_points), "questions",
+                                                json_number(run->groups[i].n), "speedup_mean",
+                                                real(run->groups[i].speedup)));
+    json_object_set_new(object, "path", json_name(run->path));
+    json_object_set_new(object, "data", run->data ? json_name(run->data) : json_null());
     json_object_set(object, "run", run->facts);
-    json_object_set_new(object, "n_questions", count(run->n_questions));
+    json_object_set_new(object, "n_questions", json_number(run->n_questions));
     json_object_set_new(object, "sot", statistics_of(run, MODE_SOT));
     json_object_set_new(object, "routed", statistics_of(run, MODE_ROUTED));
     json_object_set_new(object, "rows", rows);
@@ -134,11 +123,11 @@ static json_t *paper_json(void)
     }
     for (size_t i = 0; i < paper_routers_count; i++) {
         const struct paper_router *router = &paper_routers[i];
-        json_array_append_new(routers,
-                              json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:f}", "name", router->name,
-                                        "data", router->data, "tn", count(router->tn), "fp",
-                                        count(router->fp), "fn", count(router->fn), "tp",
-                                        count(router->tp), "latency_s", router->latency_s));
+        json_array_append_new(
+            routers, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:f}", "name", router->name, "data",
+                               router->data, "tn", json_number(router->tn), "fp",
+                               json_number(router->fp), "fn", json_number(router->fn), "tp",
+                               json_number(router->tp), "latency_s", router->latency_s));
     }
     return json_pack("{s:o, s:o, s:f}", "vicuna80", rows, "routers", routers, "memory_most",
                      PAPER_MEMORY_MOST);

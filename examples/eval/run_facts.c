@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../shared/answer_json.h"
-#include "../shared/machine.h"
+#include "../shared/json_values.h"
 #include "../shared/text.h"
 
 void moment_now(char moment[MOMENT_SIZE])
@@ -26,12 +26,7 @@ void moment_now(char moment[MOMENT_SIZE])
 
 static json_t *string_json(const char *string)
 {
-    return string ? json_text(string, strlen(string)) : json_null();
-}
-
-static void set_count(json_t *object, const char *member, uint64_t value)
-{
-    json_object_set_new(object, member, json_integer((json_int_t)value));
+    return string ? json_name(string) : json_null();
 }
 
 /* As it was typed: 0.9, not the float next to it. */
@@ -64,32 +59,19 @@ static json_t *parameters_json(const sot_generate_params *params, const sot_prom
 {
     json_t *object = json_object();
     set_real(object, "temperature", params->temperature);
-    set_count(object, "top_k", params->top_k);
+    json_object_set_new(object, "top_k", json_number(params->top_k));
     set_real(object, "top_p", params->top_p);
     set_real(object, "repetition_penalty", params->repetition_penalty);
     json_object_set_new(object, "seed", json_sprintf("%" PRIu64, params->seed));
-    set_count(object, "max_tokens", params->max_tokens);
-    set_count(object, "max_skeleton_tokens", params->max_skeleton_tokens);
-    set_count(object, "max_point_tokens", params->max_point_tokens);
-    set_count(object, "max_points", params->max_points);
+    json_object_set_new(object, "max_tokens", json_number(params->max_tokens));
+    json_object_set_new(object, "max_skeleton_tokens", json_number(params->max_skeleton_tokens));
+    json_object_set_new(object, "max_point_tokens", json_number(params->max_point_tokens));
+    json_object_set_new(object, "max_points", json_number(params->max_points));
     json_object_set_new(object, "template", string_json(params->conversation));
     json_object_set_new(object, "system", string_json(params->system_message));
     json_object_set_new(object, "wording",
                         string_json(params->wording ? params->wording : "two-shot"));
     json_object_set_new(object, "prompts", prompts ? prompts_json(prompts) : json_null());
-    return object;
-}
-
-static json_t *machine_json(void)
-{
-    char name[128];
-    json_t *object = json_object();
-    machine_cpu_name(name, sizeof name);
-    json_object_set_new(object, "cpu", string_json(name));
-    machine_system_name(name, sizeof name);
-    json_object_set_new(object, "system", string_json(name));
-    set_count(object, "cpus", machine_cpu_count());
-    set_count(object, "memory_bytes", memory_total());
     return object;
 }
 
@@ -108,11 +90,11 @@ json_t *run_facts_make(const struct run_options *options, const sot_model_info *
     json_object_set_new(made, "path", string_json(options->model));
     json_object_set_new(object, "model", made);
     json_t *reserved = json_object();
-    set_count(reserved, "threads", session->n_threads);
+    json_object_set_new(reserved, "threads", json_number(session->n_threads));
     json_object_set_new(reserved, "isa", string_json(session->isa));
-    set_count(reserved, "ctx", session->n_ctx);
-    set_count(reserved, "max_batch", session->max_batch);
-    set_count(reserved, "kv_tokens", session->kv_tokens);
+    json_object_set_new(reserved, "ctx", json_number(session->n_ctx));
+    json_object_set_new(reserved, "max_batch", json_number(session->max_batch));
+    json_object_set_new(reserved, "kv_tokens", json_number(session->kv_tokens));
     json_object_set_new(object, "session", reserved);
     json_object_set_new(object, "parameters", parameters_json(&options->generate, prompts));
     const char *slash = strrchr(options->questions, '/');

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../shared/answer_json.h"
+#include "../shared/json_values.h"
 
 struct memory_use memory_use_make(const sot_model_info *model, const sot_session_info *session)
 {
@@ -99,9 +100,9 @@ static void set_answer(json_t *object, const sot_model *model, const struct memo
     if (json_object_get(made, "decision"))
         json_object_set(object, "decision", json_object_get(made, "decision"));
     json_object_set(object, "stats", json_object_get(made, "stats"));
-    json_object_set_new(object, "peak_bytes",
-                        json_integer((json_int_t)(memory->fixed_bytes +
-                                                  memory->token_bytes * stats.peak_page_tokens)));
+    json_object_set_new(
+        object, "peak_bytes",
+        json_number((memory->fixed_bytes + memory->token_bytes * stats.peak_page_tokens)));
     json_decref(made);
 }
 
@@ -111,10 +112,9 @@ json_t *record_make(const sot_model *model, const struct memory_use *memory,
 {
     const char *sentence = sot_error_message();
     json_t *object = json_object();
-    json_t *error = status == SOT_OK ? json_null() : json_text(sentence, strlen(sentence));
+    json_t *error = status == SOT_OK ? json_null() : json_name(sentence);
     json_object_set_new(object, "question_id", json_integer((json_int_t)question->id));
-    json_object_set_new(object, "category",
-                        json_text(question->category, strlen(question->category)));
+    json_object_set_new(object, "category", json_name(question->category));
     json_object_set_new(object, "difficulty",
                         question->difficulty < 0 ? json_null()
                                                  : json_integer(question->difficulty));
@@ -123,7 +123,7 @@ json_t *record_make(const sot_model *model, const struct memory_use *memory,
     json_object_set_new(object, "mode", json_string(mode));
     json_object_set_new(object, "status", json_string(sot_status_name(status)));
     json_object_set_new(object, "error", error);
-    json_object_set_new(object, "question", json_text(question->text, strlen(question->text)));
+    json_object_set_new(object, "question", json_name(question->text));
     json_object_set_new(object, "ran", json_string(mode));
     json_object_set_new(object, "finish",
                         json_string(status == SOT_ERR_CONTEXT_FULL ? "context" : "none"));
@@ -135,7 +135,7 @@ json_t *record_make(const sot_model *model, const struct memory_use *memory,
     json_object_set_new(object, "points_dropped", json_integer(0));
     json_object_set_new(object, "decision", json_null());
     json_object_set_new(object, "stats", no_stats());
-    json_object_set_new(object, "peak_bytes", json_integer((json_int_t)memory->fixed_bytes));
+    json_object_set_new(object, "peak_bytes", json_number(memory->fixed_bytes));
     json_object_set_new(object, "started", json_string(moment));
     if (answer)
         set_answer(object, model, memory, answer);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../shared/answer_json.h"
+#include "../shared/json_values.h"
 #include "../shared/program.h"
 #include "../shared/question_list.h"
 #include "../shared/text.h"
@@ -33,7 +33,7 @@ static int set_file_facts(json_t *facts, const char *path)
     const char *slash = path ? strrchr(path, '/') : NULL;
     const char *file = slash ? slash + 1 : path;
     json_t *digest = path ? digest_of(path) : json_null();
-    json_object_set_new(facts, "file", file ? json_text(file, strlen(file)) : json_null());
+    json_object_set_new(facts, "file", file ? json_name(file) : json_null());
     json_object_set_new(facts, "digest", digest ? digest : json_null());
     return digest != NULL;
 }

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../shared/answer_json.h"
+#include "../shared/json_values.h"
 #include "../shared/text.h"
 #include "statistics.h"
 
@@ -68,7 +68,7 @@ static void set_real(json_t *object, const char *member, double value)
 
 static void set_count(json_t *object, const char *member, size_t value)
 {
-    json_object_set_new(object, member, json_integer((json_int_t)value));
+    json_object_set_new(object, member, json_number(value));
 }
 
 static json_t *row_json(const struct category_statistics *row)

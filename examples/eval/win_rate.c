@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/json_values.h"
 #include "../shared/option_table.h"
 #include "../shared/program.h"
 #include "../shared/text.h"
@@ -210,9 +211,9 @@ static json_t *summary_json(const struct comparison_of_two *comparison,
         json_array_append_new(categories, category);
     }
     json_object_set_new(object, "categories", categories);
-    json_object_set_new(object, "orders_agree", json_integer((json_int_t)summary->n_agree));
-    json_object_set_new(object, "prefer_first", json_integer((json_int_t)summary->n_first));
-    json_object_set_new(object, "prefer_second", json_integer((json_int_t)summary->n_second));
+    json_object_set_new(object, "orders_agree", json_number(summary->n_agree));
+    json_object_set_new(object, "prefer_first", json_number(summary->n_first));
+    json_object_set_new(object, "prefer_second", json_number(summary->n_second));
     json_object_set_new(object, "excluded", excluded_json(comparison));
     return object;
 }

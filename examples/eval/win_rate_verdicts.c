@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shared/json_values.h"
 #include "../shared/question_list.h"
 #include "../shared/text.h"
 #include "json_lines.h"
@@ -49,7 +50,7 @@ static size_t find_question(struct reading *reading, size_t i_comparison, const 
         grow(comparison->questions, (comparison->n + 1) * sizeof *comparison->questions);
     comparison->questions[comparison->n] =
         (struct judged_question){.key = copied(key), .category = category ? category : ""};
-    json_object_set_new(comparison->by_question, key, json_integer((json_int_t)comparison->n));
+    json_object_set_new(comparison->by_question, key, json_number(comparison->n));
     return comparison->n++;
 }
 
@@ -135,7 +136,7 @@ static int add_text(struct reading *reading, size_t i)
         verdict->state = is_read ? VERDICT_GIVEN : VERDICT_UNREADABLE;
         verdict->score = order == ORDER_AB ? score : -score;
         verdict->why_not = is_read ? NULL : copied(why_not);
-        json_array_set_new(place, 3, json_integer((json_int_t)lines->lines[i].number));
+        json_array_set_new(place, 3, json_number(lines->lines[i].number));
         return 1;
     }
     return 0;

@@ -4,37 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text.h"
-
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
-json_t *json_text(const char *bytes, size_t size)
-{
-    struct text valid = {0};
-    text_valid(&valid, bytes, size);
-    json_t *string = json_stringn(valid.bytes ? valid.bytes : "", valid.size);
-    text_free(&valid);
-    return string;
-}
-
-static json_t *json_name(const char *string)
-{
-    return json_text(string, strlen(string));
-}
+#include "json_values.h"
 
 static json_t *stage_json(const sot_stats *stats, unsigned i)
 {
     json_t *stage = json_object();
-    json_object_set_new(stage, "prefill_ns", number(stats->prefill_ns[i]));
-    json_object_set_new(stage, "decode_ns", number(stats->decode_ns[i]));
-    json_object_set_new(stage, "prefill_tokens", number(stats->prefill_tokens[i]));
-    json_object_set_new(stage, "reused_tokens", number(stats->reused_tokens[i]));
-    json_object_set_new(stage, "decode_tokens", number(stats->decode_tokens[i]));
-    json_object_set_new(stage, "decode_steps", number(stats->decode_steps[i]));
-    json_object_set_new(stage, "max_rows", number(stats->max_rows[i]));
+    json_object_set_new(stage, "prefill_ns", json_number(stats->prefill_ns[i]));
+    json_object_set_new(stage, "decode_ns", json_number(stats->decode_ns[i]));
+    json_object_set_new(stage, "prefill_tokens", json_number(stats->prefill_tokens[i]));
+    json_object_set_new(stage, "reused_tokens", json_number(stats->reused_tokens[i]));
+    json_object_set_new(stage, "decode_tokens", json_number(stats->decode_tokens[i]));
+    json_object_set_new(stage, "decode_steps", json_number(stats->decode_steps[i]));
+    json_object_set_new(stage, "max_rows", json_number(stats->max_rows[i]));
     return stage;
 }
 
@@ -42,12 +23,12 @@ static json_t *stats_json(const sot_stats *stats)
 {
     static const char *const stages[] = {"normal", "skeleton", "expand"};
     json_t *object = json_object();
-    json_object_set_new(object, "total_ns", number(stats->total_ns));
-    json_object_set_new(object, "n_points", number(stats->n_points));
-    json_object_set_new(object, "n_points_dropped", number(stats->n_points_dropped));
-    json_object_set_new(object, "longest_expansion", number(stats->longest_expansion));
-    json_object_set_new(object, "peak_page_tokens", number(stats->peak_page_tokens));
-    json_object_set_new(object, "session_bytes", number(stats->session_bytes));
+    json_object_set_new(object, "total_ns", json_number(stats->total_ns));
+    json_object_set_new(object, "n_points", json_number(stats->n_points));
+    json_object_set_new(object, "n_points_dropped", json_number(stats->n_points_dropped));
+    json_object_set_new(object, "longest_expansion", json_number(stats->longest_expansion));
+    json_object_set_new(object, "peak_page_tokens", json_number(stats->peak_page_tokens));
+    json_object_set_new(object, "session_bytes", json_number(stats->session_bytes));
     for (unsigned i = 0; i < 3; i++)
         json_object_set_new(object, stages[i], stage_json(stats, i));
     return object;
@@ -67,13 +48,13 @@ static void set_routing(json_t *object, const sot_stats *stats, const sot_decisi
                         json_name(labels[decision->label < 3 ? decision->label : 0]));
     json_object_set_new(made, "letter", letter[0] ? json_name(letter) : json_null());
     json_object_set_new(made, "score", json_real((double)decision->score));
-    json_object_set_new(made, "n_tokens", number(decision->n_tokens));
-    json_object_set_new(made, "latency_ns", number(decision->latency_ns));
+    json_object_set_new(made, "n_tokens", json_number(decision->n_tokens));
+    json_object_set_new(made, "latency_ns", json_number(decision->latency_ns));
     json_object_set_new(object, "decision", made);
     json_t *stats_object = json_object_get(object, "stats");
     json_object_set_new(stats_object, "route", stage_json(stats, SOT_STAGE_ROUTE - 1));
-    json_object_set_new(stats_object, "route_ns", number(stats->route_ns));
-    json_object_set_new(stats_object, "spent_tokens", number(stats->spent_tokens));
+    json_object_set_new(stats_object, "route_ns", json_number(stats->route_ns));
+    json_object_set_new(stats_object, "spent_tokens", json_number(stats->spent_tokens));
     json_object_set_new(stats_object, "won_ns", json_integer((json_int_t)stats->won_ns));
 }
 
@@ -91,7 +72,7 @@ static json_t *points_json(const sot_answer *answer, const sot_points *points)
         json_object_set_new(point, "expansion", json_name(expansion ? expansion : ""));
         json_object_set_new(point, "finish",
                             json_name(finish_name(sot_answer_point_finish(answer, i))));
-        json_object_set_new(point, "tokens", number(sot_answer_point_tokens(answer, i)));
+        json_object_set_new(point, "tokens", json_number(sot_answer_point_tokens(answer, i)));
         json_array_append_new(array, point);
     }
     return array;
@@ -113,7 +94,7 @@ json_t *answer_json(const sot_answer *answer)
         skeleton = json_object();
         json_object_set_new(skeleton, "source",
                             json_text(sot_points_source(points), sot_points_source_size(points)));
-        json_object_set_new(skeleton, "dropped", number(sot_points_dropped(points)));
+        json_object_set_new(skeleton, "dropped", json_number(sot_points_dropped(points)));
     }
     json_object_set_new(object, "skeleton", skeleton);
     json_object_set_new(object, "points", points_json(answer, points));
@@ -133,12 +114,13 @@ static json_t *ratio(double value)
 json_t *comparison_json(const struct comparison *comparison)
 {
     json_t *object = json_object();
-    json_object_set_new(object, "normal_ns", number(comparison->normal.total_ns));
-    json_object_set_new(object, "sot_ns", number(comparison->sot.total_ns));
-    json_object_set_new(object, "normal_tokens", number(comparison->normal_tokens));
-    json_object_set_new(object, "sot_tokens", number(comparison->sot_tokens));
-    json_object_set_new(object, "skeleton_tokens", number(comparison->sot.decode_tokens[1]));
-    json_object_set_new(object, "longest_expansion", number(comparison->sot.longest_expansion));
+    json_object_set_new(object, "normal_ns", json_number(comparison->normal.total_ns));
+    json_object_set_new(object, "sot_ns", json_number(comparison->sot.total_ns));
+    json_object_set_new(object, "normal_tokens", json_number(comparison->normal_tokens));
+    json_object_set_new(object, "sot_tokens", json_number(comparison->sot_tokens));
+    json_object_set_new(object, "skeleton_tokens", json_number(comparison->sot.decode_tokens[1]));
+    json_object_set_new(object, "longest_expansion",
+                        json_number(comparison->sot.longest_expansion));
     json_object_set_new(object, "speedup", ratio(comparison->speedup));
     json_object_set_new(object, "bound", ratio(comparison->bound));
     json_object_set_new(object, "share_of_bound", ratio(comparison->share));
@@ -151,17 +133,17 @@ json_t *model_json(const sot_model_info *info)
     json_object_set_new(object, "name", json_name(info->name));
     json_object_set_new(object, "device", json_name(info->device));
     json_object_set_new(object, "conversation", json_name(info->conversation));
-    json_object_set_new(object, "n_parameters", number(info->n_parameters));
-    json_object_set_new(object, "weight_bytes", number(info->weight_bytes));
-    json_object_set_new(object, "converted_bytes", number(info->converted_bytes));
-    json_object_set_new(object, "n_layer", number(info->n_layer));
-    json_object_set_new(object, "n_head", number(info->n_head));
-    json_object_set_new(object, "n_kv", number(info->n_kv));
-    json_object_set_new(object, "d_head", number(info->d_head));
-    json_object_set_new(object, "d_model", number(info->d_model));
-    json_object_set_new(object, "d_ff", number(info->d_ff));
-    json_object_set_new(object, "n_vocab", number(info->n_vocab));
-    json_object_set_new(object, "n_ctx_train", number(info->n_ctx_train));
+    json_object_set_new(object, "n_parameters", json_number(info->n_parameters));
+    json_object_set_new(object, "weight_bytes", json_number(info->weight_bytes));
+    json_object_set_new(object, "converted_bytes", json_number(info->converted_bytes));
+    json_object_set_new(object, "n_layer", json_number(info->n_layer));
+    json_object_set_new(object, "n_head", json_number(info->n_head));
+    json_object_set_new(object, "n_kv", json_number(info->n_kv));
+    json_object_set_new(object, "d_head", json_number(info->d_head));
+    json_object_set_new(object, "d_model", json_number(info->d_model));
+    json_object_set_new(object, "d_ff", json_number(info->d_ff));
+    json_object_set_new(object, "n_vocab", json_number(info->n_vocab));
+    json_object_set_new(object, "n_ctx_train", json_number(info->n_ctx_train));
     json_object_set_new(object, "bos_id", json_integer(info->bos_id));
     json_object_set_new(object, "eos_id", json_integer(info->eos_id));
     json_object_set_new(object, "rope_theta", json_real((double)info->rope_theta));

@@ -8,7 +8,6 @@
 
 #include "report.h"
 
-json_t *json_text(const char *bytes, size_t size);
 /* The members of one answer, without the question. */
 json_t *answer_json(const sot_answer *answer);
 json_t *comparison_json(const struct comparison *comparison);

@@ -1,7 +1,6 @@
 /* Growing byte strings and UTF-8. A program may end when memory is short, so nothing here fails. */
 #include "text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,19 +42,26 @@ void text_string(struct text *text, const char *string)
     text_append(text, string, strlen(string));
 }
 
+void text_format_list(struct text *text, const char *format, va_list arguments)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int size = vsnprintf(NULL, 0, format, arguments);
+    if (size >= 0) {
+        reserve(text, (size_t)size);
+        vsnprintf(text->bytes + text->size, (size_t)size + 1, format, again);
+        text->size += (size_t)size;
+    }
+    va_end(again);
+    text_append(text, "", 0); /* bytes are there in any case */
+}
+
 void text_format(struct text *text, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int size = vsnprintf(NULL, 0, format, arguments);
+    text_format_list(text, format, arguments);
     va_end(arguments);
-    if (size < 0)
-        return;
-    reserve(text, (size_t)size);
-    va_start(arguments, format);
-    vsnprintf(text->bytes + text->size, (size_t)size + 1, format, arguments);
-    va_end(arguments);
-    text->size += (size_t)size;
 }
 
 void text_clear(struct text *text)
@@ -127,20 +133,17 @@ void text_clean(struct text *text, const char *bytes, size_t size)
 
 void complain(const char *format, ...)
 {
-    char *sentence = NULL;
+    struct text sentence = {0}, line = {0};
     va_list arguments;
     va_start(arguments, format);
-    int size = vasprintf(&sentence, format, arguments);
+    text_format_list(&sentence, format, arguments);
     va_end(arguments);
-    if (size < 0)
-        return;
-    struct text line = {0};
     text_format(&line, "%s: ", program_name);
-    text_clean(&line, sentence, (size_t)size);
+    text_clean(&line, sentence.bytes, sentence.size);
     text_string(&line, "\n");
     fputs(line.bytes, stderr);
     text_free(&line);
-    free(sentence);
+    text_free(&sentence);
 }
 
 static int is_space(char byte)

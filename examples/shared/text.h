@@ -3,6 +3,7 @@
 #ifndef SOT_SHARED_TEXT_H
 #define SOT_SHARED_TEXT_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ void *grow(void *block, size_t size);
 void text_append(struct text *text, const char *bytes, size_t size);
 void text_string(struct text *text, const char *string);
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_format_list(struct text *text, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 void text_clear(struct text *text);
 void text_free(struct text *text);
 

@@ -10,6 +10,7 @@
 
 #include "../shared/answer_json.h"
 #include "../shared/interrupt.h"
+#include "../shared/json_values.h"
 #include "asker.h"
 
 enum { INPUT_MOST = 1024 * 1024 };

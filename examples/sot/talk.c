@@ -7,6 +7,7 @@
 
 #include "../shared/answer_json.h"
 #include "../shared/interrupt.h"
+#include "../shared/json_values.h"
 
 enum { ENTRY_MOST = 1024 * 1024 };
 

@@ -14,12 +14,10 @@ void talk_remark(const struct talk *talk, const char *format, ...)
     if (talk->asker.options->quiet)
         return;
     struct text said = {0}, clean = {0};
-    char part[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(part, sizeof part, format, arguments);
+    text_format_list(&said, format, arguments);
     va_end(arguments);
-    text_string(&said, part);
     text_clean(&clean, said.bytes, said.size);
     fflush(stdout);
     fprintf(stderr, "%s\n", clean.bytes);
