@@ -58,6 +58,14 @@ static inline void script_reset(void)
     scripted.first_id = -1;
 }
 
+/* For another answer on the same session. */
+static inline void script_anew(void)
+{
+    uint32_t n_contexts = scripted.n_contexts;
+    script_reset();
+    scripted.n_contexts = n_contexts;
+}
+
 static inline void script_text(uint64_t stream, const char *text, bool endless)
 {
     scripted.scripts[scripted.n_scripts++] = (script){stream, text, endless};
@@ -287,9 +295,7 @@ static inline int scripted_teardown(void **state)
 
 static inline sot_session *scripted_session_open(const sot_session_params *params)
 {
-    sot_session *session = NULL;
-    assert_int_equal(sot_session_create(&scripted_model, params, &session), SOT_OK);
-    return session;
+    return session_open(&scripted_model, params);
 }
 
 static inline void scripted_session_close(sot_session *session)

@@ -4,6 +4,15 @@
 
 #include "sot/session.h"
 
+static inline sot_session *session_open(sot_model *model, const sot_session_params *params)
+{
+    sot_session *session = NULL;
+    if (sot_session_create(model, params, &session) != SOT_OK) {
+        fail_msg("%s", sot_error_message());
+    }
+    return session;
+}
+
 /* Gives kept pages up and finds that none is missing. */
 static inline void session_check_pages(sot_session *session)
 {

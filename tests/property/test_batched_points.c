@@ -19,15 +19,6 @@ static const char point_prompt[] =
     "On {request} {outline} write {point}[ROLESWITCHING assistant:]{point}. {point_outline}";
 static const char skeleton_prompt[] = "List {request}[ROLESWITCHING assistant:]1. Ab\n2. Cd\n3.";
 
-static sot_session *open_session(sot_model *model, const sot_session_params *params)
-{
-    sot_session *session = NULL;
-    if (sot_session_create(model, params, &session) != SOT_OK) {
-        fail_msg("%s", sot_error_message());
-    }
-    return session;
-}
-
 static sot_points *random_points(random_source *source)
 {
     static const char *const words[] = {"Salt", "Rest and sleep.", "x", "Many long words here. "};
@@ -93,8 +84,8 @@ static void points_batched_equal_one_at_a_time(void **state)
         any.max_batch = random_between(&source, 1, 12);
         any.chunk_rows = random_between(&source, any.max_batch, 70);
         any.kv_tokens = random_between(&source, 320, 700);
-        sot_session *sessions[] = {open_session(model, &one), open_session(model, &many),
-                                   open_session(model, &any)};
+        sot_session *sessions[] = {session_open(model, &one), session_open(model, &many),
+                                   session_open(model, &any)};
         sot_points *points = random_points(&source);
         sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
         params.prompts = &prompts;
@@ -138,7 +129,7 @@ static void stages_one_by_one_equal_the_whole(void **state)
     session_params.n_threads = 1;
     session_params.n_ctx = 512;
     assert_int_equal(sot_model_load("random:48x1x3x80x300", NULL, &model), SOT_OK);
-    sot_session *session = open_session(model, &session_params);
+    sot_session *session = session_open(model, &session_params);
     sot_answer *first = NULL;
     for (uint64_t seed = 1; seed <= 3; seed++) {
         sot_generate_params params = SOT_GENERATE_PARAMS_INIT;
@@ -196,7 +187,7 @@ static void pages_come_back_after_any_calls(void **state)
         session_params.max_batch = random_between(&source, 1, 6);
         session_params.kv_tokens = random_between(&source, 48, 500);
         session_params.chunk_rows = random_between(&source, session_params.max_batch, 64);
-        sot_session *session = open_session(model, &session_params);
+        sot_session *session = session_open(model, &session_params);
         for (int i = 0; i < 25; i++) {
             int32_t left =
                 random_between(&source, 0, 2) == 0 ? (int32_t)random_between(&source, 1, 30) : 0;

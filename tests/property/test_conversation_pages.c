@@ -24,15 +24,6 @@ static const char chained_prompt[] =
     "Write {point}: {point_outline}[ROLESWITCHING assistant:]{point}.";
 static const char skeleton_prompt[] = "List {request}[ROLESWITCHING assistant:]1. Ab\n2. Cd\n3.";
 
-static sot_session *open_session(sot_model *model, const sot_session_params *params)
-{
-    sot_session *session = NULL;
-    if (sot_session_create(model, params, &session) != SOT_OK) {
-        fail_msg("%s", sot_error_message());
-    }
-    return session;
-}
-
 static void assert_same_text(const char *a, size_t a_size, const char *b, size_t b_size)
 {
     assert_int_equal(a_size, b_size);
@@ -77,7 +68,7 @@ static void one_conversation(random_source *source, sot_model *model,
     static const char *const questions[] = {"Why?", "And what of the sea?", "List more", "x"};
     sot_chat *chat = NULL;
     const char *history[2 * ROUNDS];
-    sot_session *session = open_session(model, session_params);
+    sot_session *session = session_open(model, session_params);
     assert_int_equal(sot_chat_create(NULL, &chat), SOT_OK);
     for (int round = 0; round < ROUNDS; round++) {
         sot_answer *answer = NULL;
@@ -85,7 +76,7 @@ static void one_conversation(random_source *source, sot_model *model,
         const char *question = questions[random_next(source) % 4];
         params->mode = random_next(source) % 2 ? SOT_MODE_NORMAL : SOT_MODE_SOT;
         params->seed = random_next(source);
-        sot_session *fresh = open_session(model, session_params);
+        sot_session *fresh = session_open(model, session_params);
         sot_status status = sot_chat_generate(chat, session, question, params, &answer);
         sot_generate_params alone = *params;
         /* What was sent, without the round that has just been appended. */

@@ -13,17 +13,7 @@
 
 #include "base/fail.h"
 #include "model/engine.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
+#include "sanitized.h"
 
 enum { D_MODEL = 2048, D_FF = 5632, N_HEAD = 16, N_VOCAB = 16384, TYPE_F32 = 0, TYPE_F16 = 1 };
 

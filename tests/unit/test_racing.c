@@ -44,11 +44,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static void script_anew(const char *letter)
+static void script_answers(const char *letter)
 {
-    uint32_t n_contexts = scripted.n_contexts;
-    script_reset();
-    scripted.n_contexts = n_contexts;
+    script_anew();
     script_three_points();
     script_text(SOTI_STREAM_NORMAL, "Just so.", false);
     script_route(letter, 0, 0, 0);
@@ -62,7 +60,7 @@ static void letter_in_the_first_pass_leaves_one_token_of_the_loser(void **state)
     (void)state;
     sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
-    script_anew("A");
+    script_answers("A");
     assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), three_points);
     sot_stats stats = stats_of(answer);
@@ -84,7 +82,7 @@ static void loser_leaves_the_batch_when_the_decision_falls(void **state)
     (void)state;
     sot_session *session = scripted_session_open(NULL);
     sot_answer *answer = NULL;
-    script_anew("\n (B");
+    script_answers("\n (B");
     assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "Just so.");
     assert_null(sot_answer_points(answer));
@@ -110,13 +108,13 @@ static void host_hears_of_the_winner_alone_and_from_its_beginning(void **state)
         sot_answer *answer = NULL;
         params.flags = 0;
         params.event_user = &first;
-        script_anew(letters[i]);
+        script_answers(letters[i]);
         assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
         sot_answer_free(answer);
         event_log beside = {0};
         params.flags = SOT_GENERATE_CONCURRENT;
         params.event_user = &beside;
-        script_anew(letters[i]);
+        script_answers(letters[i]);
         assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
         assert_int_equal(beside.stages, first.stages);
         assert_int_equal(beside.n_of_type[SOT_EVENT_DECISION], 1);
@@ -229,7 +227,7 @@ static void batch_too_small_for_all_gives_the_same_answers(void **state)
         for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
             sot_answer *answer = NULL;
             event_log_free(&events);
-            script_anew(letters[i]);
+            script_answers(letters[i]);
             assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
             assert_string_equal(sot_answer_text(answer), i % 2 == 0 ? three_points : "Just so.");
             sot_stats stats = stats_of(answer);
@@ -253,11 +251,11 @@ static void loser_without_room_does_not_fail_the_answer(void **state)
     params.prompts = NULL;
     session_params.n_ctx = (uint32_t)(n_router + n_skeleton) / 2;
     sot_session *session = scripted_session_open(&session_params);
-    script_anew("B");
+    script_answers("B");
     assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "Just so.");
     sot_answer_free(answer);
-    script_anew("A");
+    script_answers("A");
     assert_int_equal(sot_generate(session, question, &params, &answer), SOT_ERR_CONTEXT_FULL);
     assert_non_null(strstr(sot_error_message(), "skeleton: the prompt has"));
     assert_int_equal(sot_answer_finish(answer), SOT_FINISH_CONTEXT);
@@ -267,7 +265,7 @@ static void loser_without_room_does_not_fail_the_answer(void **state)
     /* Not even the router has room: it is undecided, as it is one after the other. */
     session_params.n_ctx = 256;
     session = scripted_session_open(&session_params);
-    script_anew("A");
+    script_answers("A");
     assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "Just so.");
     assert_int_equal(events.decision.label, SOT_LABEL_UNDECIDED);
@@ -284,7 +282,7 @@ static void router_that_is_asked_again_is_told_once(void **state)
     session_params.kv_tokens = SOTI_PAGE_TOKENS;
     sot_session *session = scripted_session_open(&session_params);
     sot_answer *answer = NULL;
-    script_anew("\n\n(A");
+    script_answers("\n\n(A");
     assert_int_equal(sot_generate(session, question, &params, &answer), SOT_OK);
     assert_string_equal(sot_answer_text(answer), "Just so.");
     assert_int_equal(events.stages, 41);
@@ -348,7 +346,7 @@ static void stopped_anywhere_keeps_what_was_decided(void **state)
             sot_answer *answer = NULL;
             assert_true(n < 200);
             event_log_free(&events);
-            script_anew(letters[way % 2]);
+            script_answers(letters[way % 2]);
             events.stop_at = way < 2 ? n : 0;
             scripted.cancel_at_step = way < 2 ? 0 : n;
             scripted.cancels = session;
@@ -380,7 +378,7 @@ static void device_that_fails_anywhere_fails_the_call(void **state)
         for (uint32_t n = 1; n < 8; n++) {
             sot_session *session = scripted_session_open(NULL);
             sot_answer *answer = NULL;
-            script_anew(letters[i]);
+            script_answers(letters[i]);
             scripted.fail_at_step = n;
             assert_int_equal(sot_generate(session, question, &params, &answer), SOT_ERR_DEVICE);
             assert_null(answer);

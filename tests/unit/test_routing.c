@@ -39,14 +39,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* For another answer on the same session. */
-static void script_anew(void)
-{
-    uint32_t n_contexts = scripted.n_contexts;
-    script_reset();
-    scripted.n_contexts = n_contexts;
-}
-
 static void script_answers(void)
 {
     script_three_points();
