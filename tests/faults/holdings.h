@@ -51,7 +51,7 @@ static long holdings_mapped_kib(void)
     return kib;
 }
 
-static holdings holdings_now(bool counts_maps)
+static inline holdings holdings_now(bool counts_maps)
 {
     holdings now = {.mapped_kib = -1};
     now.n_descriptors = holdings_count_names("/proc/self/fd");
@@ -63,7 +63,7 @@ static holdings holdings_now(bool counts_maps)
 }
 
 /* A joined thread may be listed for a moment. */
-static void holdings_check(const holdings *before, const char *what)
+static inline void holdings_check(const holdings *before, const char *what)
 {
     holdings now = holdings_now(before->mapped_kib >= 0);
     for (int i = 0; i < 2000 && now.n_threads > before->n_threads; i++) {

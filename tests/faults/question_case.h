@@ -34,6 +34,7 @@ typedef struct question_case {
     enum way way;
     const char *question;
     const char *wording;
+    const sot_prompts *prompts; /* go before it; NULL: none */
     float temperature;
     uint64_t seed;
     uint32_t max_tokens, max_skeleton_tokens, max_point_tokens;
@@ -48,12 +49,13 @@ static uint32_t case_random(uint64_t number, uint32_t i_draw, uint32_t n)
 
 static question_case make_case(uint64_t number)
 {
-    static const char *const wordings[] = {"two-shot", "compact", "chained", "zero-shot"};
+    static const char *const wordings[12] = {"two-shot", "chained"}; /* their prompts are long */
+    const char *wording = wordings[number / WAYS % 12];
     uint32_t lengths = case_random(number, 2, 1u << 30);
     return (question_case){
         .way = (enum way)(number % WAYS),
         .question = case_questions[case_random(number, 0, N_QUESTIONS)],
-        .wording = wordings[case_random(number, 1, 4)],
+        .wording = wording != NULL ? wording : "compact",
         .temperature = number / WAYS % 3 == 2 ? 0.7f : 0.0f,
         .seed = number,
         .max_tokens = 4 + lengths % 17,
@@ -137,6 +139,7 @@ static outcome ask(sot_session *session, const question_case *asked, sot_event_f
     params.max_skeleton_tokens = asked->max_skeleton_tokens;
     params.max_point_tokens = asked->max_point_tokens;
     params.wording = asked->wording;
+    params.prompts = asked->prompts;
     params.on_event = on_event;
     params.event_user = user;
     params.mode = asked->way == WAY_NORMAL ? SOT_MODE_NORMAL
@@ -157,14 +160,28 @@ static outcome ask(sot_session *session, const question_case *asked, sot_event_f
     return out;
 }
 
-static sot_status open_demo_session(sot_model *model, sot_session **out)
+enum { CASE_CONTEXT = 1024, CASE_BATCH = 8, CASE_POOL = 4096 };
+
+static sot_status open_case_session(sot_model *model, sot_session **out)
 {
     sot_session_params params = SOT_SESSION_PARAMS_INIT;
     params.n_threads = 1;
-    params.n_ctx = 1024;
-    params.max_batch = 8;
-    params.kv_tokens = 4096;
+    params.n_ctx = CASE_CONTEXT;
+    params.max_batch = CASE_BATCH;
+    params.kv_tokens = CASE_POOL;
     return sot_session_create(model, &params, out);
+}
+
+/* Memory that is reserved is resident once it has been touched; after this all pages are, so that
+ * what grows then has grown. */
+static sot_status touch_pages(sot_session *session)
+{
+    sot_measure_params fill = SOT_MEASURE_PARAMS_INIT;
+    uint64_t ns;
+    fill.n_sequences = CASE_BATCH;
+    fill.n_past = CASE_POOL / CASE_BATCH - 16;
+    fill.n_repeats = 1;
+    return sot_session_measure(session, &fill, &ns);
 }
 
 /* A number of KiB from /proc/self/status: "VmRSS: %ld"; -1: there is none. */

@@ -28,26 +28,42 @@ static long heap_bytes;
 
 enum {
     N_CASES = 36,
-    N_RUNS = SANITIZED ? 60 : 150,
-    N_RUNS_WARM = 1000, /* until every page of the session has been touched */
+    N_RUNS = SANITIZED ? 100 : 300,
+    DEMO_SHARE = 5,    /* one run in so many is the demo model's, of which each takes 30 ms */
+    N_RUNS_WARM = 500, /* libc has what it keeps */
     PROGRESS_S = 10
 };
+
+/* Says what comes, but at once; its points are given. */
+static const char tiny_path[] = "random:32x1x2x32x300";
+static const sot_prompts tiny_prompts = {
+    .struct_size = sizeof tiny_prompts,
+    .skeleton = "List {request}[ROLESWITCHING assistant:]1. Ab\n2. Cd\n3.",
+    .point = "On {request} {outline}[ROLESWITCHING assistant:]{point}. {point_outline}",
+    .router = "Is {request} fit?"};
 
 enum manner { BY_EVENT, BY_CALL_IN_EVENT, BY_THREAD, BY_SIGNAL, MANNERS };
 
 static const char *const manner_names[MANNERS] = {"by the callback", "by a call in the callback",
                                                   "by a thread", "by a signal's handler"};
 
-/* What a case comes to when nobody interferes, on a session of its own. */
-static struct {
-    question_case asked;
-    uint64_t hash;
-    uint32_t n_events;
-    uint64_t ns;
-} cases[N_CASES];
+/* A model, the session that is cancelled, and what each case comes to when nobody interferes, on a
+ * session of its own. */
+typedef struct subject {
+    sot_model *model;
+    sot_session *session;
+    uint32_t n_runs, n_events; /* made so far; of all cases */
+    struct {
+        question_case asked;
+        uint64_t hash;
+        uint32_t n_events;
+        uint64_t ns;
+        bool is_utf8; /* a model with random weights says any bytes */
+    } cases[N_CASES];
+} subject;
 
-static sot_model *model;
-static sot_session *session;
+static subject demo;
+static subject tiny;
 static sot_session *volatile signalled;
 
 typedef struct listener {
@@ -77,41 +93,59 @@ static void cancel_in_handler(int signal_number)
     sot_session_cancel(signalled);
 }
 
+static sot_status open_subject(subject *self, const char *path, const sot_prompts *prompts)
+{
+    sot_status status = sot_model_load(path, NULL, &self->model);
+    for (uint64_t i = 0; i < N_CASES && status == SOT_OK; i++) {
+        listener quiet = {0};
+        sot_session *fresh = NULL;
+        question_case asked = make_case(i);
+        asked.prompts = prompts;
+        status = open_case_session(self->model, &fresh);
+        uint64_t began = soti_clock_ns();
+        outcome out = ask(fresh, &asked, listen, &quiet);
+        assert_int_equal(out.status, SOT_OK);
+        assert_int_equal(quiet.n_split, 0);
+        self->cases[i].asked = asked;
+        self->cases[i].ns = soti_clock_ns() - began;
+        self->cases[i].hash = out.hash;
+        self->cases[i].is_utf8 = out.is_utf8;
+        self->cases[i].n_events = quiet.n_events;
+        self->n_events += quiet.n_events;
+        sot_session_free(fresh);
+    }
+    if (status == SOT_OK) {
+        status = open_case_session(self->model, &self->session);
+    }
+    return status == SOT_OK ? touch_pages(self->session) : status;
+}
+
 static int setup(void **state)
 {
     (void)state;
-    if (sot_model_load(demo_path, NULL, &model) != SOT_OK) {
+    signal(SIGALRM, cancel_in_handler);
+    if (open_subject(&demo, demo_path, NULL) != SOT_OK ||
+        open_subject(&tiny, tiny_path, &tiny_prompts) != SOT_OK) {
         return -1;
     }
-    for (uint64_t i = 0; i < N_CASES; i++) {
-        listener quiet = {0};
-        sot_session *fresh = NULL;
-        cases[i].asked = make_case(i);
-        assert_int_equal(open_demo_session(model, &fresh), SOT_OK);
-        uint64_t began = soti_clock_ns();
-        outcome out = ask(fresh, &cases[i].asked, listen, &quiet);
-        cases[i].ns = soti_clock_ns() - began;
-        cases[i].hash = out.hash;
-        cases[i].n_events = quiet.n_events;
-        assert_int_equal(out.status, SOT_OK);
-        assert_true(out.is_utf8);
-        assert_int_equal(quiet.n_split, 0);
-        sot_session_free(fresh);
+    for (size_t i = 0; i < N_CASES; i++) {
+        assert_true(demo.cases[i].is_utf8);
     }
-    signal(SIGALRM, cancel_in_handler);
-    return open_demo_session(model, &session);
+    return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    sot_session_free(session);
-    sot_model_free(model);
+    sot_session_free(demo.session);
+    sot_session_free(tiny.session);
+    sot_model_free(demo.model);
+    sot_model_free(tiny.model);
     return 0;
 }
 
 /* Free pages and those that kept sequences hold, each once, are all there are (KV-4). */
-static void check_pages(void)
+static void check_pages(const sot_session *session)
 {
     static uint8_t is_held[4096];
     soti_kv *kv = soti_engine_kv(session->engine);
@@ -159,7 +193,7 @@ static void set_alarm(uint64_t delay_ns)
 }
 
 /* A request that came when the call was over is the next call's. */
-static void use_up_request(void)
+static void use_up_request(sot_session *session)
 {
     static float logits[1 << 16];
     const int32_t token = 5;
@@ -167,8 +201,10 @@ static void use_up_request(void)
     assert_true(status == SOT_OK || status == SOT_ERR_CANCELLED);
 }
 
-static outcome ask_and_cancel(size_t i_case, enum manner manner, uint32_t i_event, uint64_t ns)
+static outcome ask_and_cancel(const subject *self, size_t i_case, enum manner manner,
+                              uint32_t i_event, uint64_t ns)
 {
+    sot_session *session = self->session;
     listener events = {.stop_at = manner <= BY_CALL_IN_EVENT ? i_event : 0,
                        .cancels = manner == BY_CALL_IN_EVENT ? session : NULL};
     late_call call = {.session = session, .delay_ns = ns};
@@ -178,37 +214,37 @@ static outcome ask_and_cancel(size_t i_case, enum manner manner, uint32_t i_even
         signalled = session;
         set_alarm(ns);
     }
-    outcome out = ask(session, &cases[i_case].asked, listen, &events);
+    outcome out = ask(session, &self->cases[i_case].asked, listen, &events);
     if (manner == BY_THREAD) {
         assert_int_equal(pthread_join(call.thread, NULL), 0);
     } else if (manner == BY_SIGNAL) {
         set_alarm(0);
     }
     if (manner >= BY_THREAD) {
-        use_up_request();
+        use_up_request(session);
     }
     assert_int_equal(events.n_split, 0);
     return out;
 }
 
-static void cancel_and_go_on(size_t i_case, enum manner manner, uint32_t i_event, uint64_t ns,
-                             uint32_t *n_cancelled)
+static void cancel_and_go_on(const subject *self, size_t i_case, enum manner manner,
+                             uint32_t i_event, uint64_t ns, uint32_t *n_cancelled)
 {
-    outcome out = ask_and_cancel(i_case, manner, i_event, ns);
+    outcome out = ask_and_cancel(self, i_case, manner, i_event, ns);
     *n_cancelled += out.status == SOT_ERR_CANCELLED;
     if (out.status == SOT_OK) { /* it came too late to change anything */
-        assert_true(out.hash == cases[i_case].hash);
+        assert_true(out.hash == self->cases[i_case].hash);
     } else if (out.status != SOT_ERR_CANCELLED) {
         fail_msg("case %zu: status %d, %s", i_case, out.status, sot_error_message());
     }
     assert_true(out.has_answer);
-    assert_true(out.is_utf8);
-    check_pages();
+    assert_true(out.is_utf8 || !self->cases[i_case].is_utf8);
+    check_pages(self->session);
     listener quiet = {0};
-    out = ask(session, &cases[i_case].asked, listen, &quiet);
+    out = ask(self->session, &self->cases[i_case].asked, listen, &quiet);
     assert_int_equal(out.status, SOT_OK);
-    assert_true(out.hash == cases[i_case].hash);
-    check_pages();
+    assert_true(out.hash == self->cases[i_case].hash);
+    check_pages(self->session);
 }
 
 static uint32_t run_count(void)
@@ -229,40 +265,37 @@ static void show_progress(uint32_t i, uint32_t n, uint64_t began, uint64_t *show
     }
 }
 
-/* Run i of n: first each event of each case in turn (where n is small, some of them), then any
- * moment of any case. */
-static void cancel_run(uint32_t i, uint32_t n, uint32_t n_cancelled[MANNERS])
+/* The next of n runs: first each event of each case in turn (where n is small, some of them), then
+ * any moment of any case. */
+static void cancel_next(subject *self, uint32_t n, uint32_t n_cancelled[MANNERS])
 {
-    uint32_t n_events = 0;
-    for (size_t j = 0; j < N_CASES; j++) {
-        n_events += cases[j].n_events;
-    }
-    uint32_t n_sweep = n_events < n / 2 ? n_events : n / 2;
+    const uint32_t i = self->n_runs++;
+    const uint32_t n_sweep = self->n_events < n / 2 ? self->n_events : n / 2;
+    size_t i_case = 0;
     if (i < n_sweep) {
-        uint32_t i_event = (uint32_t)((uint64_t)i * n_events / n_sweep);
-        size_t i_case = 0;
-        while (i_event >= cases[i_case].n_events) {
-            i_event -= cases[i_case++].n_events;
+        uint32_t i_event = (uint32_t)((uint64_t)i * self->n_events / n_sweep);
+        while (i_event >= self->cases[i_case].n_events) {
+            i_event -= self->cases[i_case++].n_events;
         }
-        cancel_and_go_on(i_case, i % 2, i_event + 1, 0, &n_cancelled[i % 2]);
+        cancel_and_go_on(self, i_case, i % 2, i_event + 1, 0, &n_cancelled[i % 2]);
         return;
     }
     uint32_t words[4];
     soti_random_block(11, 0, i, words);
-    size_t i_case = words[0] % N_CASES;
+    i_case = words[0] % N_CASES;
     enum manner manner = words[1] % 8 < 2 ? words[1] % 8 : BY_THREAD + words[1] % 2;
-    uint64_t ns = (uint64_t)((double)words[2] / 4294967296.0 * 1.1 * (double)cases[i_case].ns);
-    cancel_and_go_on(i_case, manner, 1 + words[3] % cases[i_case].n_events, ns,
-                     &n_cancelled[manner]);
+    double share = (double)words[2] / 4294967296.0 * 1.1;
+    cancel_and_go_on(self, i_case, manner, 1 + words[3] % self->cases[i_case].n_events,
+                     (uint64_t)(share * (double)self->cases[i_case].ns), &n_cancelled[manner]);
 }
 
 /* Nothing is kept in pages, so what is out of the heap is the same each time. */
-static void give_up_kept_pages(void)
+static void give_up_kept_pages(sot_session *session)
 {
-    use_up_request();
+    use_up_request(session);
     while (soti_session_make_room(session)) {
     }
-    check_pages();
+    check_pages(session);
 }
 
 static void session_cancelled_at_any_moment_goes_on(void **state)
@@ -273,29 +306,35 @@ static void session_cancelled_at_any_moment_goes_on(void **state)
     long warm_kib = 0;
     uint64_t began = soti_clock_ns();
     uint64_t shown = began;
-    ask_and_cancel(0, BY_THREAD, 0, 0); /* libc keeps what a first thread has needed */
-    give_up_kept_pages();
+    ask_and_cancel(&demo, 0, BY_THREAD, 0, 0); /* libc keeps what a first thread has needed */
+    give_up_kept_pages(demo.session);
+    give_up_kept_pages(tiny.session);
     const long n_blocks = heap_blocks;
     const long n_bytes = heap_bytes;
     for (uint32_t i = 0; i < n; i++) {
-        cancel_run(i, n, n_cancelled);
+        uint32_t n_demo = (n + DEMO_SHARE - 1) / DEMO_SHARE;
+        bool is_demo = i % DEMO_SHARE == 0;
+        cancel_next(is_demo ? &demo : &tiny, is_demo ? n_demo : n - n_demo, n_cancelled);
         show_progress(i + 1, n, began, &shown);
         if (i + 1 == N_RUNS_WARM) {
             warm_kib = process_kib("VmRSS: %ld");
         }
     }
     long kib = process_kib("VmRSS: %ld");
-    give_up_kept_pages();
+    give_up_kept_pages(demo.session);
+    give_up_kept_pages(tiny.session);
     for (int i = 0; i < MANNERS; i++) {
         print_message("%u cancelled %s\n", n_cancelled[i], manner_names[i]);
         assert_true(n_cancelled[i] > 0);
     }
-    print_message("%u calls in %.0f s\n", n, (double)(soti_clock_ns() - began) * 1e-9);
+    print_message("%u calls (%u of the demo model, of whose %u events each was one where there "
+                  "were enough) in %.0f s\n",
+                  n, demo.n_runs, demo.n_events, (double)(soti_clock_ns() - began) * 1e-9);
     assert_int_equal(heap_blocks, n_blocks);
     assert_int_equal(heap_bytes, n_bytes);
     if (!SANITIZED && n > N_RUNS_WARM) {
-        print_message("%ld KiB resident after %d of them, %+ld KiB since\n", warm_kib, N_RUNS_WARM,
-                      kib - warm_kib);
+        print_message("resident after %d calls: %ld KiB; since then %+ld KiB\n", N_RUNS_WARM,
+                      warm_kib, kib - warm_kib);
         assert_true(kib - warm_kib <= warm_kib / 100);
     }
 }
@@ -305,5 +344,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(session_cancelled_at_any_moment_goes_on),
     };
+    setvbuf(stdout, NULL, _IOLBF, 0); /* progress is to be seen in files and pipes, too */
     return cmocka_run_group_tests_name("cancellation", tests, setup, teardown);
 }
