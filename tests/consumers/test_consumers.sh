@@ -56,6 +56,10 @@ make_in static && try "$sources/static/stream" && try "$sources/static/stream-wh
 ! readelf -d "$sources/static/stream" | grep 'NEEDED.*libsot' ||
     fail "the static program needs libsot.so"
 with_cmake
+# Without what only the static library needs, CMake finds the shared one.
+env -u PKG_CONFIG_PATH PKG_CONFIG_LIBDIR="$work" cmake -S "$sources/cmake" -B "$sources/cmake/alone" \
+    -DEXPECTED_VERSION="$version" "-DEXPECTED_MISSING=libpcre2-8;jansson" >"$sources/cmake.log" 2>&1 ||
+    { cat "$sources/cmake.log" >&2 && fail "cmake does not find the shared library alone"; }
 
 # README's program, with the line that README has for it.
 # shellcheck disable=SC2046

@@ -35,7 +35,7 @@ count() {
     ctest --test-dir "$1" -N | sed -n 's/^Total Tests: //p'
 }
 ! grep -q '^SOT_TESTS:BOOL=ON' "$build/CMakeCache.txt" ||
-    [ "$(count "$unpacked/build")" -eq "$(count "$build")" ] || fail "it has fewer tests"
+    [ "$(count "$unpacked/build")" -ge "$(count "$build")" ] || fail "it has fewer tests"
 pack "$unpacked/build" "$work/second"
 rm -rf "$unpacked/build"
 diff -r "$unpacked" "$work/second/libsot-$version" >&2 || fail "packed without git it differs"
