@@ -1,5 +1,9 @@
 """sot.convert from PyTorch's .bin files: against torch itself, the safetensors package and
-Transformers, and files made to deceive. Needs torch 2.6 or newer; skipped where it is missing."""
+Transformers, and files made to deceive.
+
+Skipped where torch is missing, as it is in `sh tests/check.sh python`, whose environment can be
+given it: build-python/bin/python -m pip install torch transformers safetensors
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ import zipfile
 from typing import Any
 
 import pytest
-from checkpoint_cases import CONFIG, peak_growth, read_folder
+from checkpoint_cases import CONFIG, GOLDEN, peak_growth, read_folder
 
+import sot
 from sot.convert import ConvertError, convert
 
 torch: Any = pytest.importorskip("torch", reason="torch reads .bin files; pip install torch")
@@ -269,6 +274,24 @@ def test_memory_does_not_grow_with_the_checkpoint(tmp_path: pathlib.Path,
     assert growth < 32 << 20, f"{growth} bytes more"
 
 
+@pytest.mark.parametrize("name", ["linear", "bf16", "f32", "deep-tied"])
+def test_golden_model_as_bin_files_becomes_the_librarys_gguf(tmp_path: pathlib.Path,
+                                                             name: str) -> None:
+    folder = GOLDEN / name / "hf"
+    kinds = {name: kind for kind, name in NAMES.items()}
+    state = {key: torch.frombuffer(bytearray(data), dtype=kinds[dtype]).reshape(shape)
+             for key, (dtype, shape, data) in read_folder(folder).items()}
+    names = list(state)
+    source = make_bin(tmp_path / "source", *({n: state[n] for n in names[i::3]} for i in range(3)),
+                      config=json.loads((folder / "config.json").read_text()))
+    convert(source, tmp_path / "new")
+    assert read_folder(tmp_path / "new") == read_folder(folder)
+    convert(source, tmp_path / "new.gguf")
+    with sot.Model(folder, device="cpu") as saved:
+        saved.save(tmp_path / "saved.gguf")
+    assert (tmp_path / "new.gguf").read_bytes() == (tmp_path / "saved.gguf").read_bytes()
+
+
 def llama(dtype: Any) -> Any:
     transformers = pytest.importorskip("transformers", reason="makes and runs a LLaMA")
     torch.manual_seed(7)
@@ -287,7 +310,6 @@ def llama(dtype: Any) -> Any:
 def test_converted_llama_answers_as_the_original(tmp_path: pathlib.Path, dtype: str) -> None:
     """The same model saved by Transformers as safetensors is what the library's logits must be bit
     for bit; what they mean is Transformers' own, in FP32 on matrices rounded to FP16."""
-    sot = pytest.importorskip("sot")
     model = llama(getattr(torch, dtype))
     model.save_pretrained(tmp_path / "saved")
     state = dict(model.state_dict())
