@@ -5,10 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../shared/answer_options.h"
 #include "../shared/text.h"
 #include "commands.h"
 
 #define AT(member) offsetof(struct bench_options, member)
+/* clang-format off */
+#define ROW(...) {__VA_ARGS__}
+/* clang-format on */
 
 static const struct option_row rows[] = {
     MEASURED_MODEL_ROW,
@@ -21,6 +25,7 @@ static const struct option_row rows[] = {
     ISA_ROW,
     DEVICE_ROW,
     PIN_ROW,
+    WEIGHT_ROWS(ROW),
     {"json", 0, OPTION_TEXT, AT(json_path), 0, 0, "FILE", "write everything measured to FILE too"},
     REPLAY_MODEL_ROW,
     REPLAY_CATEGORY_ROW,

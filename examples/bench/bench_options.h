@@ -31,7 +31,7 @@ struct bench_options {
     uint32_t repeats;        /* of each pass */
     uint32_t replay_repeats; /* of each text */
     uint32_t cases;          /* CASE_*, from cases_list or all of them */
-    int pin, quick, paper_prompts, list_lengths, version;
+    int pin, quick, paper_prompts, list_lengths, version, copy_weights, lock_weights;
 };
 
 /* Parses the command line. Returns -1 to go on, or the exit code of a program that is done: after

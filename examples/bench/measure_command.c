@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../shared/answer_options.h"
 #include "../shared/interrupt.h"
 #include "../shared/machine.h"
 #include "../shared/text.h"
@@ -34,6 +35,7 @@ static int find_session_facts(struct bench *bench)
     sot_session_info info = SOT_SESSION_INFO_INIT;
     sot_model_params params = SOT_MODEL_PARAMS_INIT;
     params.device = bench->options.device;
+    params.flags = model_flags(bench->options.copy_weights, bench->options.lock_weights);
     sot_status status = sot_model_load("random:8x1x1x8x8", &params, &model);
     if (status == SOT_OK)
         status = sot_session_create(model, &bench->session, &session);

@@ -97,6 +97,7 @@ static int load(struct run *run)
 {
     sot_model_params params = SOT_MODEL_PARAMS_INIT;
     params.device = run->options.device;
+    params.flags = model_flags(run->options.copy_weights, run->options.lock_weights);
     params.progress = eval_progress_load;
     params.progress_user = &run->progress;
     params.log = on_log;

@@ -28,6 +28,7 @@ static const struct option_row rows[] = {
     SAMPLING_ROWS(ROW),
     LIMIT_ROWS(ROW),
     {"device", 0, OPTION_TEXT, AT(device), 0, 0, "NAME", "auto (default), cpu, cuda or cuda:N"},
+    WEIGHT_ROWS(ROW),
     SESSION_ROWS(ROW),
     {"json", 0, OPTION_FLAG, AT(json), 0, 0, NULL, "print the statistics as one JSON object"},
     {"quiet", 'q', OPTION_FLAG, AT(quiet), 0, 0, NULL, "no progress and no warnings"},

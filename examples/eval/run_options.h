@@ -14,7 +14,7 @@ struct run_options {
     const char *device; /* NULL: not said */
     uint32_t limit;     /* 0: all */
     const char *router, *router_path;
-    int json, quiet, concurrent;
+    int json, quiet, concurrent, copy_weights, lock_weights;
     sot_session_params session;
     sot_generate_params generate;
     const char *modes[N_MODES]; /* (n_modes) "normal", "sot", "routed" */

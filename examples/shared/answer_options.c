@@ -6,6 +6,12 @@
 #include "program.h"
 #include "text.h"
 
+uint32_t model_flags(int copy_weights, int lock_weights)
+{
+    return (copy_weights ? (uint32_t)SOT_MODEL_COPY : 0) |
+           (lock_weights ? (uint32_t)SOT_MODEL_LOCK : 0);
+}
+
 const char *const mode_names[N_MODES] = {"normal", "sot", "routed"};
 static const uint32_t mode_numbers[N_MODES] = {SOT_MODE_NORMAL, SOT_MODE_SOT, SOT_MODE_ROUTED};
 

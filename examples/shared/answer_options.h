@@ -60,6 +60,15 @@
         ROW("isa", 0, OPTION_TEXT, AT(session.isa), 0, 0, "NAME",                                  \
             "instruction set: auto (default), amx, avx512, avx2, neon, portable")
 
+#define WEIGHT_ROWS(ROW)                                                                           \
+    ROW("copy-weights", 0, OPTION_FLAG, AT(copy_weights), 0, 0, NULL,                              \
+        "read the model's files into memory; they may change then"),                               \
+        ROW("lock-weights", 0, OPTION_FLAG, AT(lock_weights), 0, 0, NULL,                          \
+            "bring the weights into memory at once and keep them there")
+
+/* SOT_MODEL_* of the two. */
+uint32_t model_flags(int copy_weights, int lock_weights);
+
 /* The modes a question can be asked in. */
 enum { MODE_NORMAL, MODE_SOT, MODE_ROUTED, N_MODES };
 extern const char *const mode_names[N_MODES]; /* "normal", "sot", "routed" */

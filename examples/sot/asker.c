@@ -71,6 +71,7 @@ int asker_load(struct asker *asker)
 {
     sot_model_params params = SOT_MODEL_PARAMS_INIT;
     params.device = asker->options->device;
+    params.flags = model_flags(asker->options->copy_weights, asker->options->lock_weights);
     params.progress = on_progress;
     params.progress_user = asker;
     params.log = on_log;

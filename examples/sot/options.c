@@ -44,6 +44,7 @@ static const struct {
      {"device", 0, OPTION_TEXT, AT(device), 0, 0, "NAME",
       "auto, cpu, cuda or cuda:N; auto is a GPU that has room for the\n"
       "weights, otherwise the CPU (default: auto; cpu for info)"}},
+    WEIGHT_ROWS(ROW_OF_BOTH),
     SESSION_ROWS(ROW_OF_BOTH),
     {BOTH | COMMAND_INFO, {"json", 0, OPTION_FLAG, AT(json), 0, 0, NULL, "print one JSON object"}},
     {BOTH, {"stats", 0, OPTION_FLAG, AT(stats), 0, 0, NULL, "print statistics to standard error"}},

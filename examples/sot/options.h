@@ -24,6 +24,7 @@ struct options {
     const char *load_path;
     uint32_t reserve_tokens;
     int concurrent, keep_all, compare, json, stats, quiet, no_color, bos;
+    int copy_weights, lock_weights;
     sot_session_params session;
     sot_generate_params generate;
 };
