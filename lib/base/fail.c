@@ -7,6 +7,9 @@
 
 #include "utf8.h"
 
+#undef soti_fail /* fail.h's words to checkers are about these very functions */
+#undef soti_fail_in
+
 static _Thread_local char message[SOTI_FAIL_MESSAGE_BYTES];
 
 /* A cut in the middle of a UTF-8 character is moved in front of it. */
