@@ -22,6 +22,7 @@ enum {
 };
 static const float default_skeleton_per_point = 8.43f;
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type and an initialiser can have none */
 #define INIT_FUNCTION(type, INIT)                                                                  \
     void type##_init(type *params)                                                                 \
     {                                                                                              \
@@ -29,6 +30,7 @@ static const float default_skeleton_per_point = 8.43f;
             *params = (type)INIT;                                                                  \
         }                                                                                          \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 INIT_FUNCTION(sot_profile_params, SOT_PROFILE_PARAMS_INIT)
 INIT_FUNCTION(sot_profile_info, SOT_PROFILE_INFO_INIT)

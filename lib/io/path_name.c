@@ -22,11 +22,11 @@ char *soti_path_join(const char *folder, const char *name)
     if (path == NULL) {
         return NULL;
     }
-    memcpy(path, folder, folder_size);
+    memcpy(path, folder, folder_size + 1);
     if (folder_size > 0 && folder[folder_size - 1] != '/') {
         path[folder_size++] = '/';
     }
-    memcpy(path + folder_size, name, name_size);
+    memcpy(path + folder_size, name, name_size + 1);
     return path;
 }
 

@@ -112,11 +112,12 @@ static sot_status read_tensor(const char *file, const char *name, const json_t *
     RETURN_IF_ERROR(read_offsets(file, name, json_object_get(member, "data_offsets"), start,
                                  data_bytes, entry));
     uint64_t bytes = entry->end - entry->begin;
-    if (type_bytes != 0 && bytes != n * type_bytes) {
+    uint64_t bytes_needed = n * type_bytes;
+    if (type_bytes != 0 && bytes != bytes_needed) {
         return soti_fail(
             SOT_ERR_FORMAT,
             "%s: tensor %s: data_offsets span %llu bytes, but type and shape need %llu", file, name,
-            (unsigned long long)bytes, (unsigned long long)(n * type_bytes));
+            (unsigned long long)bytes, (unsigned long long)bytes_needed);
     }
     return SOT_OK;
 }

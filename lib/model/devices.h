@@ -35,7 +35,7 @@ sot_status soti_placement_open(const char *name, const soti_log *log, sot_progre
                                void *progress_user, soti_placement *out);
 
 /* Progress of the first half, to be passed on with the placement as user. */
-int32_t soti_placement_progress(uint64_t done_bytes, uint64_t total_bytes, void *placement);
+int32_t soti_placement_progress(uint64_t done_bytes, uint64_t total_bytes, void *user);
 
 /* Puts the weights there. Returns as weights_create; with "auto", as the CPU's weights_create, or
  * CANCELLED. */

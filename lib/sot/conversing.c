@@ -222,6 +222,7 @@ static sot_status choose_rounds(soti_next_round *next, sot_session *session, con
                                 bool *stopped)
 {
     soti_asking asking;
+    /* cppcheck-suppress autoVariables ; nobody reads it after this has returned */
     next->asking = &asking;
     sot_status status = soti_asking_begin(&asking, session, question, &next->params);
     if (status == SOT_OK && next->chat->n_rounds > next->chat->n_dropped) {

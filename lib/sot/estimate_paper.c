@@ -20,7 +20,7 @@ static double decode_ns(const sot_profile *profile, const request *r, bool *outs
 /* T of equation (1); prompts are looked up where the paper's grid has them. */
 static double latency_ns(const sot_profile *profile, const request *r, bool *outside)
 {
-    double n_prompt = r->n_prompt / 10 * 10 + 1;
+    uint32_t n_prompt = r->n_prompt / 10 * 10 + 1;
     return soti_grid_at(&profile->tables[SOTI_TABLE_PREFILL], r->n_sequences, n_prompt, outside) +
            decode_ns(profile, r, outside);
 }

@@ -125,7 +125,8 @@ static int compare_ns(const void *a, const void *b)
 static double mean_ns(uint64_t *times_ns, uint32_t n)
 {
     qsort(times_ns, n, sizeof *times_ns, compare_ns);
-    double most = interrupted_factor * (double)times_ns[n / 2];
+    uint64_t median_ns = times_ns[n / 2];
+    double most = interrupted_factor * (double)median_ns;
     double sum = 0;
     uint32_t n_summed = 0;
     for (uint32_t i = 0; i < n && (i == 0 || (double)times_ns[i] <= most); i++) {
