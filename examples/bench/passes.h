@@ -30,7 +30,7 @@ struct passes {
  * measured stays in *passes in any case. Returns -1, or an exit code after having said what is
  * wrong.
  */
-int passes_measure(struct passes *passes, sot_model *model, const sot_session_params *params,
+int passes_measure(struct passes *passes, sot_model *model, const sot_session_params *base,
                    const struct bench_options *options, struct limits *limits);
 void passes_free(struct passes *passes);
 

@@ -161,8 +161,9 @@ static int32_t show_progress(uint64_t done, uint64_t total, void *user)
         progress_say("profile: %s", done ? "done" : "measuring");
     } else {
         double left = seconds * (double)(total - done) / (double)done;
-        progress_say("profile: %.0f%%, about %.0f:%02.0f left", 100 * (double)done / (double)total,
-                     (double)((int64_t)left / 60), (double)((int64_t)left % 60));
+        long whole = (long)left;
+        progress_say("profile: %.0f%%, about %ld:%02ld left", 100 * (double)done / (double)total,
+                     whole / 60, whole % 60);
     }
     return interrupt_seen();
 }

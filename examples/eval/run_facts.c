@@ -19,9 +19,8 @@ void moment_now(char moment[MOMENT_SIZE])
 {
     time_t now = time(NULL);
     struct tm utc;
-    moment[0] = '\0';
-    if (gmtime_r(&now, &utc))
-        strftime(moment, MOMENT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    if (!gmtime_r(&now, &utc) || !strftime(moment, MOMENT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        moment[0] = '\0';
 }
 
 static json_t *string_json(const char *string)
@@ -152,7 +151,8 @@ static int agree(const json_t *before, const json_t *now, const char *path, stru
 /* A name that was just created is on the disk when its directory is. */
 static int sync_directory(const char *path)
 {
-    char *copy = strcpy(grow(NULL, strlen(path) + 1), path);
+    size_t size = strlen(path) + 1;
+    char *copy = memcpy(grow(NULL, size), path, size);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
     int synced = fd >= 0 && fsync(fd) == 0;

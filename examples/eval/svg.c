@@ -42,7 +42,8 @@ static void open_svg(struct text *out, const char *label, unsigned width, unsign
 static void draw_axis(struct text *out, const struct axis *axis, const char *unit)
 {
     int decimals = axis->tick >= 1 ? 0 : axis->tick >= 0.1 ? 1 : 2;
-    for (double value = 0; value <= axis->most * (1 + 1e-9); value += axis->tick) {
+    for (int i = 0; i * axis->tick <= axis->most * (1 + 1e-9); i++) {
+        double value = i * axis->tick;
         double x = axis->left + value * axis->scale;
         text_format(out, "<path class=\"grid\" d=\"M%.1f %dV%u\"/>", x, TOP, axis->bottom);
         text_format(out, "<text class=\"tick\" x=\"%.1f\" y=\"%u\">%.*f", x, axis->bottom + 15,

@@ -49,13 +49,15 @@ static int decimals_of(double tick)
 
 static void draw_frame(struct text *out, const struct svg_scatter *chart, const struct frame *frame)
 {
-    for (double x = 0; x <= frame->x_most * (1 + 1e-9); x += frame->x_tick) {
+    for (int i = 0; i * frame->x_tick <= frame->x_most * (1 + 1e-9); i++) {
+        double x = i * frame->x_tick;
         text_format(out, "<path class=\"grid\" d=\"M%.1f %dV%d\"/>", at_x(frame, x), TOP,
                     HEIGHT - BOTTOM);
         text_format(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\">%.*f</text>", at_x(frame, x),
                     HEIGHT - BOTTOM + 15, decimals_of(frame->x_tick), x);
     }
-    for (double y = 0; y <= frame->y_most * (1 + 1e-9); y += frame->y_tick) {
+    for (int i = 0; i * frame->y_tick <= frame->y_most * (1 + 1e-9); i++) {
+        double y = i * frame->y_tick;
         text_format(out, "<path class=\"grid\" d=\"M%d %.1fH%d\"/>", LEFT, at_y(frame, y),
                     WIDTH - RIGHT);
         text_format(out, "<text class=\"row\" x=\"%d\" y=\"%.1f\">%.*f</text>", LEFT - 6,
