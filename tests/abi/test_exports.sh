@@ -2,7 +2,7 @@
 # What libsot.so and libsot.a export is what the headers declare, name by name as the map lists it;
 # the soname is the major version; names inside begin with soti_.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 build=${SOT_BUILD_DIR:-build}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,7 +2,7 @@
 # Each public header compiles alone, as C99 to C++20, under every compiler there is, with more
 # warnings than a strict host asks for; and so does a program that uses every _INIT macro.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for header in include/sot/*.h; do

@@ -2,7 +2,7 @@
 # The layering of lib/ (base < io, backend < cpu, cuda < model < sot < api), what kernels/ may
 # include, and the rules about files that a compiler does not check.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 failures=0
 complain() {
     echo "layers: $*" >&2
