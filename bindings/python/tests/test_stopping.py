@@ -1,6 +1,7 @@
 """Every way to stop a call: from a callback, by an exception, from a thread, by Ctrl-C."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -151,6 +152,44 @@ def test_interrupt_stops_call_and_leaves_session_usable(own_session, long_second
     assert time.monotonic() - began < long_seconds / 2
     timer.join()
     assert own_session.generate("Why?", mode="normal", max_tokens=2).text is not None
+
+
+def test_interrupts_at_random_times_leave_session_usable(own_session):
+    prompts = sot.Prompts(
+        "{request}[ROLESWITCHING assistant:]1.",
+        "{request}{outline}{point}[ROLESWITCHING assistant:]{point_outline}",
+    )
+    options = {"max_skeleton_tokens": 6, "max_point_tokens": 4, "prompts": prompts}
+    expected = own_session.generate("Why?", **options).text
+    calls = [
+        lambda: own_session.generate("Why?", **options),
+        lambda: own_session.generate("Why?", on_event=lambda event: None, **options),
+        lambda: list(own_session.stream("Why?", **options)),
+        lambda: own_session.logits([1] * 40),
+    ]
+    dice, armed, hits = random.Random(1), False, 0
+
+    def on_alarm(*_):
+        nonlocal armed
+        if armed:
+            armed = False
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        for i in range(60):
+            try:
+                armed = True
+                signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.0002, 0.02))
+                calls[i % len(calls)]()
+                armed = False
+            except KeyboardInterrupt:
+                hits += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert own_session.generate("Why?", **options).text == expected
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert hits > 10
 
 
 def test_interrupt_stops_prefill():

@@ -170,6 +170,27 @@ def test_close_keeps_partial_answer(session):
     stream.close()
 
 
+def test_close_in_another_thread_ends_loop(session):
+    import threading
+
+    stream = session.stream(QUESTION)
+    with pytest.raises(sot.CancelledError):
+        for _ in stream:
+            thread = threading.Thread(target=stream.close)
+            thread.start()
+    thread.join()
+    assert stream.answer.finish == sot.Finish.CANCELLED
+
+
+def test_stream_closed_before_it_began_is_cancelled(session):
+    for _ in range(20):
+        stream = session.stream(QUESTION)
+        stream.cancel()
+        with pytest.raises(sot.CancelledError):
+            list(stream)
+        session.stream(QUESTION).close()
+
+
 def test_stream_raises_what_generate_does_at_its_end(session):
     stream = session.stream("word " * 2000, mode="normal")
     with pytest.raises(sot.ContextFullError):

@@ -19,6 +19,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional, Set, Tuple
 
+from ._constants import Status
 from ._errors import ForkError, SotError, ThreadError, error_of
 from ._library import last_message
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
 
 END = object()
-"""The last item of a call."""
+"""The last item of a call; it stays in the mailbox, for whoever else waits there."""
 _STOP = object()
 
 
@@ -183,6 +184,8 @@ class Call:
     def _give_up(self) -> None:
         """Ends a call whose worker has not begun; one that has is left alone."""
         if self._claim.acquire(blocking=False):
+            self.status = Status.ERR_CANCELLED
+            self.message = "cancelled before it began"
             self._finish()
 
     def stop(self) -> None:
@@ -211,12 +214,29 @@ class Call:
                 pass
             except BaseException as error:
                 late = error
+        if self.ended:
+            self.mail.items.put(END)
+        if late is not None:
+            raise late
+
+    def abort(self) -> None:
+        """Stops the call and waits for its end, whatever signals come meanwhile."""
+        late: Optional[BaseException] = None
+        while True:
+            try:
+                self.stop()
+                break
+            except BaseException as error:
+                late = error
+        self.drain()
         if late is not None:
             raise late
 
     def deal_with(self, item: Any) -> Any:
         """Answers a request and returns None; returns any other item, END being the last one.
         Where the request's handler raises, the call is stopped."""
+        if item is END:
+            self.mail.items.put(END)
         if not isinstance(item, _Request):
             return item
         handle = self._handle
@@ -226,8 +246,7 @@ class Call:
             self.mail.replies.put(handle(item.item))
             return None
         except BaseException:
-            self.stop()
-            self.drain()
+            self.abort()
             raise
 
     def check_process(self) -> None:
@@ -243,8 +262,7 @@ class Call:
             try:
                 item = self.mail.items.get()
             except BaseException:
-                self.stop()
-                self.drain()
+                self.abort()
                 raise
             item = self.deal_with(item)
             if item is not None:
@@ -257,8 +275,7 @@ class Call:
             while self.next_item() is not END:
                 pass
         except BaseException:
-            self.stop()
-            self.drain()
+            self.abort()
             raise
         self.raise_failure()
 
@@ -297,4 +314,4 @@ def _stop_all() -> None:
     for call in calls:
         call.stop()
     for call in calls:
-        call.drain()
+        call.abort()

@@ -220,11 +220,11 @@ class Session:
         owned = self._handle()
         left, self._left = self._left, None
         if left is not None:
-            left.drain()
+            left.abort()
         return owned
 
     def _leave(self, call: Call) -> None:
-        """A stream was let go while its call, which was stopped, had not ended."""
+        """A stream was let go while its call had not ended."""
         self._left = call
 
     def _wait(self, function: Any) -> None:

@@ -97,8 +97,7 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
         """Stops the call and waits for its end, one pass over the weights at most; answer then has
         what there was. Nothing where the stream has ended."""
         if not self._done:
-            self._call.stop()
-            self._call.drain()
+            self._call.abort()
             self._take_leftover()
 
     async def aclose(self) -> None:
@@ -138,7 +137,7 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
 
     def _abandon(self) -> None:
         """Stops the call without waiting; the session's next one will."""
-        self._done = True
         if not self._call.ended:
-            self._call.stop()
             self._session._leave(self._call)
+            self._call.stop()
+        self._done = True  # last: where a signal comes in between, __del__ does it again
