@@ -64,7 +64,8 @@ def test_shards_become_safetensors_bit_for_bit(tmp_path: pathlib.Path) -> None:
     summary = convert(source, tmp_path / "new", shard_bytes=100)
     assert read_folder(tmp_path / "new", is_aligned=True) == expected_of({**first, **second})
     assert summary.dropped == list(frequencies) and summary.n_files > 2
-    safetensors = pytest.importorskip("safetensors", reason="its own reader is asked, too")
+    safetensors = pytest.importorskip("safetensors",
+                                      reason="safetensors, asked as well, is missing")
     for path in (tmp_path / "new").glob("*.safetensors"):
         with safetensors.safe_open(path, framework="pt") as file:
             for name in file.keys():
@@ -293,7 +294,8 @@ def test_golden_model_as_bin_files_becomes_the_librarys_gguf(tmp_path: pathlib.P
 
 
 def llama(dtype: Any) -> Any:
-    transformers = pytest.importorskip("transformers", reason="makes and runs a LLaMA")
+    transformers = pytest.importorskip("transformers",
+                                       reason="transformers, which makes a LLaMA, is missing")
     torch.manual_seed(7)
     config = transformers.LlamaConfig(
         vocab_size=257, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
