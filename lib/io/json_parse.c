@@ -144,6 +144,7 @@ static void translate(json_error_t *error, const source *from)
 json_t *soti_json_load(const char *text, size_t size, json_error_t *error)
 {
     source from = {.text = text, .size = size, .n_filler = filler_size(text, size)};
+    *error = (json_error_t){.line = -1}; /* jansson sets the code only where it fails */
     errno = 0;
     json_t *root = json_load_callback(feed, &from, JSON_REJECT_DUPLICATES, error);
     bool is_short = errno == ENOMEM || json_error_code(error) == json_error_out_of_memory;
@@ -160,6 +161,7 @@ json_t *soti_json_load(const char *text, size_t size, json_error_t *error)
         json_decref(value);
         value = NULL;
         error->line = error->column = 1;
+        error->position = 0; /* was one with what is around the text */
         set_text(error, "expected one value, found ", json_array_size(root) < 2 ? "none" : "more");
     }
     json_decref(root);

@@ -171,6 +171,18 @@ static void json_duplicate_key_is_named(void **state)
     assert_non_null(strstr(soti_fail_message(), "\"\" is there twice"));
 }
 
+/* jansson finds nothing wrong with the second: what it said of the first must be gone. */
+static void json_second_value_behind_a_duplicate_key_is_named_itself(void **state)
+{
+    (void)state;
+    static const char two_values[] = "\"a\", \"b\"";
+    assert_int_equal(parse("{\"k\": 1, \"k\": 2}"), SOT_ERR_FORMAT);
+    assert_non_null(strstr(soti_fail_message(), "there twice"));
+    assert_int_equal(parse(two_values), SOT_ERR_FORMAT);
+    assert_string_equal(soti_fail_message(),
+                        "x.json: line 1, column 1: expected one value, found more");
+}
+
 static void json_deep_nesting_is_refused(void **state)
 {
     (void)state;
@@ -206,6 +218,7 @@ int main(void)
         cmocka_unit_test(json_other_types_are_named),
         cmocka_unit_test(json_malformed_text_is_placed),
         cmocka_unit_test(json_duplicate_key_is_named),
+        cmocka_unit_test(json_second_value_behind_a_duplicate_key_is_named_itself),
         cmocka_unit_test(json_deep_nesting_is_refused),
         cmocka_unit_test(json_file_is_read_from_its_folder),
     };
