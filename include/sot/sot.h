@@ -75,10 +75,9 @@ typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 
 /* How weights are held. Without a flag FP16 weights are used where their file is mapped: nothing is
  * copied, pages come in when first used and go when memory is short, and processes share them. The
- * file must then stay as it is while the model lives. It may be renamed or removed, and another put
- * in its place by renaming; but bytes written into it change answers, and where it becomes shorter,
- * the next call that needs what is gone ends the process with SIGBUS, of which a library cannot
- * make a status. Since 0.1. */
+ * file must then stay as it is while the model lives. It may be renamed, removed or replaced by
+ * renaming; but bytes written into it change answers, and where it becomes shorter, the next call
+ * that needs what is gone ends the process with SIGBUS, no library's to catch. Since 0.1. */
 enum {
     SOT_MODEL_COPY = 1, /* files are read into memory at loading and not needed afterwards: takes as
                            many bytes as they have, shared with no other process (where weights are
@@ -185,7 +184,9 @@ SOT_API void sot_session_params_init(sot_session_params *params);
 
 /* Creates a session on a model and reserves all memory that generating will need.
  * Returns ARGUMENT, MEMORY, THREAD, UNSUPPORTED (an isa this machine lacks), DEVICE.
- * The session keeps the model alive. The caller owns *out. Since 0.1. */
+ * The session keeps the model alive. In a child of fork() a model on the CPU serves on; a session
+ * of the parent's can be freed, using it is ARGUMENT; what is on a CUDA device is the parent's.
+ * The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_session_create(sot_model *model, const sot_session_params *params,
                                       sot_session **out);
 

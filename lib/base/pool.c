@@ -47,6 +47,7 @@ struct soti_pool {
     uint32_t n_started; /* workers that run */
     uint32_t may_spin;
     int quits;
+    pid_t process; /* whose threads the workers are; in a child of fork there are none */
     soti_pool_fn fn;
     void *context;
     pthread_mutex_t mutex; /* held to change n_asleep and caller_sleeps */
@@ -285,6 +286,7 @@ sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool 
         return SOT_ERR_MEMORY;
     }
     pool->n_threads = n_threads;
+    pool->process = getpid();
     pool->may_spin = n_threads <= n_cpus;
     int error = open_locks(pool);
     if (error != 0) {
@@ -318,12 +320,15 @@ void soti_pool_free(soti_pool *pool)
     if (pool == NULL) {
         return;
     }
-    pool->quits = 1;
-    publish(pool);
-    for (uint32_t i = 0; i < pool->n_started; i++) {
-        pthread_join(pool->workers[i].thread, NULL);
+    /* In a child of fork nobody is to be waited for, and who held the lock is not known. */
+    if (pool->process == getpid()) {
+        pool->quits = 1;
+        publish(pool);
+        for (uint32_t i = 0; i < pool->n_started; i++) {
+            pthread_join(pool->workers[i].thread, NULL);
+        }
+        close_locks(pool);
     }
-    close_locks(pool);
     soti_free(pool);
 }
 

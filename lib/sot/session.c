@@ -1,6 +1,8 @@
 /* See session.h. Opening and closing, the guard around calls, and the pages kept between them. */
 #include "sot/session.h"
 
+#include <unistd.h>
+
 #include "base/alloc.h"
 #include "base/fail.h"
 
@@ -75,6 +77,7 @@ sot_status soti_session_open(sot_model *model, const sot_session_params *params,
     atomic_flag_clear(&session->busy);
     soti_model_retain(model);
     session->model = model;
+    session->process = getpid();
     sot_status status = soti_engine_create(model, &engine_params, &session->engine);
     if (status == SOT_OK) {
         session->logits_tokens.ids = soti_alloc(engine_params.n_ctx, sizeof(int32_t));
@@ -119,6 +122,12 @@ uint64_t soti_session_bytes(const sot_session *session)
 
 sot_status soti_session_enter(sot_session *session)
 {
+    if (getpid() != session->process) {
+        return soti_fail(SOT_ERR_ARGUMENT,
+                         "the session is that of process %ld, of which this one, %ld, is a fork: "
+                         "its threads are not here",
+                         (long)session->process, (long)getpid());
+    }
     if (atomic_flag_test_and_set_explicit(&session->busy, memory_order_acquire)) {
         return soti_fail(SOT_ERR_BUSY, "the session is in use by another call");
     }

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "io/tokenizer.h"
 #include "model/engine.h"
@@ -31,6 +32,7 @@ enum {
 
 struct sot_session {
     sot_model *model; /* retained */
+    pid_t process;    /* that made it, and has its threads */
     soti_engine *engine;
     atomic_int cancel;                  /* 1: stop; set from anywhere */
     atomic_flag busy;                   /* two calls at once are an error, not a race */
@@ -47,7 +49,8 @@ void soti_session_close(sot_session *session);
 
 uint64_t soti_session_bytes(const sot_session *session); /* reserved */
 
-/* Around every call that computes. Returns BUSY. Leaving uses a cancel request up. */
+/* Around every call that computes. Returns BUSY, ARGUMENT (in a child of fork, which has none of
+ * its threads). Leaving uses a cancel request up. */
 sot_status soti_session_enter(sot_session *session);
 void soti_session_leave(sot_session *session);
 
