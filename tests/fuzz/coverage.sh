@@ -14,6 +14,7 @@ sources_of() {
     fuzz_conversation) echo lib/sot/conversing_file.c lib/io/json_file.c ;;
     fuzz_gguf) echo lib/io/gguf.c lib/io/gguf_metadata.c lib/io/gguf_vocabulary.c \
         lib/io/tensor_list.c lib/io/shape_check.c lib/io/checkpoint.c lib/model/weights.c ;;
+    fuzz_json) echo lib/io/json_file.c lib/io/json_parse.c ;;
     fuzz_index) echo lib/io/hf_index.c lib/io/huggingface.c ;;
     fuzz_points) echo lib/sot/points.c ;;
     fuzz_profile) echo lib/sot/profile_file.c lib/sot/profile_tables.c ;;
