@@ -11,6 +11,7 @@ import pytest
 from conftest import DEMO, QUESTION
 
 import sot
+from sot import _library
 
 SHORT = {"max_points": 2, "max_point_tokens": 4}
 
@@ -124,6 +125,42 @@ def test_closing_twice_is_harmless(model, cls):
     with made:
         made.close()
     made.close()
+
+
+@pytest.mark.parametrize(
+    "name, call",
+    [
+        ("sot_tokenize", lambda model: model.tokenize("a")),
+        ("sot_detokenize", lambda model: model.detokenize([5])),
+        ("sot_session_create", lambda model: sot.Session(model, n_threads=1, n_ctx=64)),
+    ],
+    ids=["tokenize", "detokenize", "session"],
+)
+def test_closing_model_in_use_frees_it_behind_the_call(monkeypatch, name, call):
+    """As close() in another thread does while the library, which has no lock held, is in a call."""
+    real, seen = _library.library(), []
+
+    class Closing:
+        def __getattr__(self, wanted):
+            function = getattr(real, wanted)
+            return closing_first(function) if wanted == name else function
+
+    def closing_first(function):
+        def closed_then_called(*arguments):
+            model.close()
+            seen.append(gone() is not None)
+            return function(*arguments) if seen[-1] else 0
+
+        return closed_then_called
+
+    model = sot.Model(DEMO)
+    gone = weakref.ref(model._owned)
+    with monkeypatch.context() as patched:
+        patched.setattr(_library, "_loaded", Closing())
+        made = call(model)
+    assert made is not None and seen == [True]
+    del made
+    assert gone() is None
 
 
 def test_exit_with_everything_alive_is_clean(program):

@@ -115,13 +115,14 @@ class Model:
         text are read as themselves.
 
         Raises UnsupportedError (no tokenizer), OutOfMemoryError."""
+        owned = self._handle()
         encoded = text.encode("utf-8")
         flags = (TokenizeFlags.BOS if bos else 0) | (TokenizeFlags.SPECIAL if special else 0)
         tokens = _fill(
             ctypes.c_int32,
             len(encoded) + 8,
             library().sot_tokenize,
-            self._handle().cell,
+            owned.cell,
             encoded,
             len(encoded),
             flags,
@@ -135,12 +136,13 @@ class Model:
         errors: what is done where tokens end within a character, as in bytes.decode.
 
         Raises ArgumentError (a token out of range), UnsupportedError, OutOfMemoryError."""
+        owned = self._handle()
         array, count = _pack.numbers("tokens", tokens, ctypes.c_int32)
         text = _fill(
             ctypes.c_char,
             16 * count + 16,
             library().sot_detokenize,
-            self._handle().cell,
+            owned.cell,
             array,
             count,
             TokenizeFlags.SPECIAL if special else 0,

@@ -1,8 +1,8 @@
 """One object of the library's and who frees it: whoever lets go of it last.
 
-Python's own reference counts decide. A running call holds a reference, so closing or collecting an
-object while it is in use frees it when that call has ended; no lock is needed, on any thread and
-in any order. What was made before a fork belongs to the parent: a child never frees it, since the
+Python's own reference counts decide. A running call holds a reference to the Owned, of which cell
+alone would be none, so closing or collecting an object while it is in use frees it when that call
+has ended; no lock is needed, on any thread and in any order. What was made before a fork belongs to the parent: a child never frees it, since the
 threads that freeing a session would join are not there.
 """
 

@@ -108,7 +108,8 @@ class Profile:
 
     def save(self, path: _pack.Path) -> None:
         """Writes a JSON file, beside path and then in its place. Raises FileError."""
-        check(library().sot_profile_save(self._handle().cell, _pack.path("path", path)))
+        owned = self._handle()
+        check(library().sot_profile_save(owned.cell, _pack.path("path", path)))
 
     def prefill_ns(self, n_sequences: int, n_tokens: int) -> float:
         """t_P(B, k): ns of B prompts of k tokens each and the first token behind each."""
@@ -119,9 +120,9 @@ class Profile:
         return self._table("sot_profile_decode_ns", n_sequences, n_context)
 
     def _table(self, name: str, n_sequences: int, n_tokens: int) -> float:
-        function = getattr(library(), name)
+        owned, function = self._handle(), getattr(library(), name)
         batch = _pack.number("n_sequences", n_sequences)
-        return float(function(self._handle().cell, batch, _pack.number("n_tokens", n_tokens)))
+        return float(function(owned.cell, batch, _pack.number("n_tokens", n_tokens)))
 
     def estimate(
         self,
@@ -140,6 +141,7 @@ class Profile:
         point_prompt_tails and point_tokens are (n_points). *_found: how many are in pages already.
 
         Raises ArgumentError (a length out of range), OutOfMemoryError."""
+        owned = self._handle()
         struct = sized(_layout.sot_lengths)
         given = dict(
             normal_prompt=normal_prompt,
@@ -163,7 +165,7 @@ class Profile:
         estimate = sized(_layout.sot_estimate)
         check(
             library().sot_profile_estimate(
-                self._handle().cell, ctypes.byref(struct), ctypes.byref(estimate)
+                owned.cell, ctypes.byref(struct), ctypes.byref(estimate)
             )
         )
         return record(Estimate, estimate)
@@ -184,6 +186,7 @@ class Profile:
     ) -> BreakEven:
         """The number of points from which on Skeleton-of-Thought pays off, for a kind of question;
         0 stands for the paper's lengths (point_tokens: 64; max_points: 16). Raises as estimate."""
+        owned = self._handle()
         params = sized(_layout.sot_break_even_params)
         params.normal_per_point = _pack.real("normal_per_point", normal_per_point)
         params.skeleton_per_point = _pack.real("skeleton_per_point", skeleton_per_point)
@@ -202,7 +205,7 @@ class Profile:
         result = sized(_layout.sot_break_even)
         check(
             library().sot_profile_break_even(
-                self._handle().cell, ctypes.byref(params), ctypes.byref(result)
+                owned.cell, ctypes.byref(params), ctypes.byref(result)
             )
         )
         return record(BreakEven, result)

@@ -72,10 +72,8 @@ class Session:
         params.chunk_rows = _pack.number("chunk_rows", chunk_rows)
         params.isa = _pack.text("isa", isa)
         params.pin_threads = 1 if pin_threads else 0
-        owned = Owned(_layout.session_p, lib.sot_session_free)
-        check(
-            lib.sot_session_create(model._handle().cell, ctypes.byref(params), owned.out())
-        )
+        owned, owned_model = Owned(_layout.session_p, lib.sot_session_free), model._handle()
+        check(lib.sot_session_create(owned_model.cell, ctypes.byref(params), owned.out()))
         info = sized(_layout.sot_session_info)
         check(lib.sot_session_get_info(owned.cell, ctypes.byref(info)))
         self.info = record(SessionInfo, info)
