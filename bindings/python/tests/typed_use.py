@@ -1,5 +1,5 @@
-"""What mypy --strict must accept of a user's program, and what it must reject: an ignored error that
-is none is an error. Checked by `sh tests/check.sh python`, never run."""
+"""What mypy --strict must accept of a user's program, and what it must reject: an ignored error
+that is none is an error. Checked by `sh tests/check.sh python`, never run."""
 
 from __future__ import annotations
 

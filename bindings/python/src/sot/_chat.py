@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Sequence, Union, overload
-from typing import Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Iterator,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    overload,
+)
 
 from . import _layout, _pack
 from ._answer import Answer

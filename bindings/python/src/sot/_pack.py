@@ -51,6 +51,12 @@ def number(name: str, value: int, bits: int = 32, signed: bool = False) -> int:
     return value
 
 
+def set_numbers(struct: Any, **values: int) -> None:
+    """Sets fields of 32 bits."""
+    for name, value in values.items():
+        setattr(struct, name, number(name, value))
+
+
 def real(name: str, value: float) -> float:
     """A float; the library checks its range."""
     try:

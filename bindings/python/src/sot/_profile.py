@@ -54,10 +54,13 @@ class Profile:
         mail = Mailbox()
         params = sized(_layout.sot_profile_params)
         params.flags = ProfileFlags.FULL if full else 0
-        params.max_batch = _pack.number("max_batch", max_batch)
-        params.max_context = _pack.number("max_context", max_context)
-        params.n_decode_repeats = _pack.number("n_decode_repeats", n_decode_repeats)
-        params.n_prefill_repeats = _pack.number("n_prefill_repeats", n_prefill_repeats)
+        _pack.set_numbers(
+            params,
+            max_batch=max_batch,
+            max_context=max_context,
+            n_decode_repeats=n_decode_repeats,
+            n_prefill_repeats=n_prefill_repeats,
+        )
         params.cell_ns = _pack.number("cell_ns", cell_ns, 64)
         params.machine = _pack.text("machine", machine)
         params.progress = _layout.sot_profile_fn(progress_calls(mail, on_progress))
@@ -143,7 +146,8 @@ class Profile:
         Raises ArgumentError (a length out of range), OutOfMemoryError."""
         owned = self._handle()
         struct = sized(_layout.sot_lengths)
-        given = dict(
+        _pack.set_numbers(
+            struct,
             normal_prompt=normal_prompt,
             normal_tokens=normal_tokens,
             skeleton_prompt=skeleton_prompt,
@@ -152,8 +156,6 @@ class Profile:
             common_prompt=common_prompt,
             common_found=common_found,
         )
-        for name, value in given.items():
-            setattr(struct, name, _pack.number(name, value))
         tails, n_tails = _pack.numbers("point_prompt_tails", point_prompt_tails, ctypes.c_uint32)
         tokens, n_points = _pack.numbers("point_tokens", point_tokens, ctypes.c_uint32)
         if n_tails != n_points:
@@ -190,7 +192,8 @@ class Profile:
         params = sized(_layout.sot_break_even_params)
         params.normal_per_point = _pack.real("normal_per_point", normal_per_point)
         params.skeleton_per_point = _pack.real("skeleton_per_point", skeleton_per_point)
-        given = dict(
+        _pack.set_numbers(
+            params,
             point_tokens=point_tokens,
             normal_prompt=normal_prompt,
             skeleton_prompt=skeleton_prompt,
@@ -200,8 +203,6 @@ class Profile:
             point_tail=point_tail,
             max_points=max_points,
         )
-        for name, value in given.items():
-            setattr(params, name, _pack.number(name, value))
         result = sized(_layout.sot_break_even)
         check(
             library().sot_profile_break_even(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 from . import _layout, _pack
 from ._answer import Answer, answer_of
@@ -65,11 +65,14 @@ class Session:
         self._left: Optional[Call] = None
         lib = library()
         params = sized(_layout.sot_session_params)
-        params.n_threads = _pack.number("n_threads", n_threads)
-        params.n_ctx = _pack.number("n_ctx", n_ctx)
-        params.max_batch = _pack.number("max_batch", max_batch)
-        params.kv_tokens = _pack.number("kv_tokens", kv_tokens)
-        params.chunk_rows = _pack.number("chunk_rows", chunk_rows)
+        _pack.set_numbers(
+            params,
+            n_threads=n_threads,
+            n_ctx=n_ctx,
+            max_batch=max_batch,
+            kv_tokens=kv_tokens,
+            chunk_rows=chunk_rows,
+        )
         params.isa = _pack.text("isa", isa)
         params.pin_threads = 1 if pin_threads else 0
         owned, owned_model = Owned(_layout.session_p, lib.sot_session_free), model._handle()
@@ -172,7 +175,8 @@ class Session:
         Raises ArgumentError, ContextFullError, CancelledError, UnsupportedError, BusyError,
         DeviceError, OutOfMemoryError."""
         params = sized(_layout.sot_measure_params)
-        given = dict(
+        _pack.set_numbers(
+            params,
             n_sequences=n_sequences,
             n_new=n_new,
             n_past=n_past,
@@ -180,8 +184,6 @@ class Session:
             n_warmup=n_warmup,
             n_repeats=n_repeats,
         )
-        for name, value in given.items():
-            setattr(params, name, _pack.number(name, value))
         if not 0 < n_repeats <= 10000:
             raise ArgumentError("n_repeats is {}; from 1 to 10000 is possible".format(n_repeats))
         lib = library()
