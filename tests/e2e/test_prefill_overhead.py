@@ -246,13 +246,6 @@ class Arguments(unittest.TestCase):
             self.refused(*common, code=1, names="--all takes them")
             self.refused(*common, "--all", "--json", "/no/j.json", code=1, names="/no/j.json")
 
-    def test_help_names_every_option_of_the_manual(self):
-        with open(os.path.join(ROOT, "docs", "prefill-overhead.md"), encoding="utf-8") as file:
-            manual = set(re.findall(r"^\| .*?`(--[a-z-]+)", file.read(), flags=re.MULTILINE))
-        helped = set(re.findall(r"^ .{5}(--[a-z-]+)", overhead("--help").stdout.decode(),
-                                flags=re.MULTILINE))
-        self.assertEqual(manual, helped)
-
     def test_interrupt_ends_it_without_numbers(self):
         questions = data("vicuna80.jsonl")
         with subprocess.Popen([PROGRAM, "prefill-overhead", "-m", "random:512x8x8x1376x2000",
