@@ -6,6 +6,6 @@ if(NOT CPACK_INSTALL_CMAKE_PROJECTS)
   set(CPACK_INSTALL_SCRIPTS ${here}/source_files.cmake)
 elseif(CPACK_GENERATOR STREQUAL DEB)
   set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "") # would come before each package's own
-  include(${here}/debian_fields.cmake)
-  set(CPACK_PRE_BUILD_SCRIPTS ${here}/debian_files.cmake)
+  include(${here}/debian/debian_fields.cmake)
+  set(CPACK_PRE_BUILD_SCRIPTS ${here}/debian/debian_files.cmake)
 endif()
