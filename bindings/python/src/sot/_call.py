@@ -17,7 +17,8 @@ import atexit
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Optional, Set, Tuple
+from collections import deque
+from typing import TYPE_CHECKING, Any, Callable, Deque, Optional, Set, Tuple
 
 from ._constants import Status
 from ._errors import ForkError, SotError, ThreadError, error_of
@@ -50,28 +51,31 @@ class Mailbox:
         self.replies: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
         self.stopped = False
         self.failure: Optional[BaseException] = None
-        self.sleeper: "Optional[Tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]]" = None
+        # A deque, since taking from it is one step: post never takes one that it does not wake.
+        self.sleepers: "Deque[Tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]]" = deque()
 
     def post(self, item: Any) -> None:
-        """Leaves an item for the caller, and wakes it where it is an event loop's task."""
+        """Leaves an item for the caller, and wakes every event loop's task that waits for one."""
         self.items.put(item)
-        sleeper, self.sleeper = self.sleeper, None
-        if sleeper is not None:
-            loop, future = sleeper
+        while self.sleepers:
             try:
+                loop, future = self.sleepers.popleft()
                 loop.call_soon_threadsafe(_wake, future)
-            except RuntimeError:
-                pass  # the loop was closed: nobody is waiting
+            except (IndexError, RuntimeError):
+                pass  # it woke by itself, or its loop was closed: nobody is waiting
 
     async def sleep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Waits, as the only task that does, until there is an item."""
-        future = loop.create_future()
-        self.sleeper = (loop, future)
+        """Waits until there is an item, which another task may be first to take."""
+        sleeper = (loop, loop.create_future())
+        self.sleepers.append(sleeper)
         try:
             if self.items.empty():
-                await future
+                await sleeper[1]
         finally:
-            self.sleeper = None
+            try:
+                self.sleepers.remove(sleeper)
+            except ValueError:
+                pass  # post has taken it
 
     def ask(self, item: Any) -> Any:
         """Leaves an item and waits for its reply. Raises _Stopped where there will be none."""
@@ -215,7 +219,7 @@ class Call:
             except BaseException as error:
                 late = error
         if self.ended:
-            self.mail.items.put(END)
+            self.mail.post(END)
         if late is not None:
             raise late
 
@@ -236,7 +240,7 @@ class Call:
         """Answers a request and returns None; returns any other item, END being the last one.
         Where the request's handler raises, the call is stopped."""
         if item is END:
-            self.mail.items.put(END)
+            self.mail.post(END)
         if not isinstance(item, _Request):
             return item
         handle = self._handle

@@ -2,8 +2,9 @@
 
 Python's own reference counts decide. A running call holds a reference to the Owned, of which cell
 alone would be none, so closing or collecting an object while it is in use frees it when that call
-has ended; no lock is needed, on any thread and in any order. What was made before a fork belongs to the parent: a child never frees it, since the
-threads that freeing a session would join are not there.
+has ended; no lock is needed, on any thread and in any order. What was made before a fork belongs
+to the parent: a child never frees it, since the threads that freeing a session would join are not
+there.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from typing import TYPE_CHECKING, Any, AsyncIterator, Iterator, Optional, Type
 
@@ -26,14 +27,16 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
     """
 
     answer: Optional[Answer]
-    """None until the stream has ended; then the answer, or what there was of it."""
+    """None until the stream has ended; then the answer, or what there was of it; where an exception
+    or the task's being cancelled ended the loop, from close() on."""
 
     def __init__(self, asking: Asking[Answer], session: Session) -> None:
         self.answer = None
         self._asking = asking
         self._call = asking.call
         self._session = session
-        self._done = False
+        self._done = False  # nothing more comes out of the loop
+        self._taken = False  # answer says what there was
         self._call.start()
 
     def __iter__(self) -> Stream:
@@ -58,7 +61,7 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
         if self._done:
             raise StopAsyncIteration
         call = self._call
-        if call.mail.sleeper is not None:
+        if call.mail.sleepers:
             raise RuntimeError("another task is waiting for this stream")
         try:
             await asyncio.sleep(0)  # other tasks have their turn, however fast events come
@@ -82,7 +85,7 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
         raise end
 
     def _take_result(self) -> None:
-        self._done = True
+        self._done = self._taken = True
         try:
             self.answer = self._asking.result()
         except (CancelledError, ContextFullError) as error:
@@ -96,7 +99,7 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
     def close(self) -> None:
         """Stops the call and waits for its end, one pass over the weights at most; answer then has
         what there was. Nothing where the stream has ended."""
-        if not self._done:
+        if not self._taken:
             self._call.abort()
             self._take_leftover()
 
@@ -105,15 +108,19 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
         import asyncio
 
         self._call.stop()
-        while not (self._done or self._call.ended):
+        while not self._call.ended:
+            if self._call.pid != os.getpid():
+                return
             try:
-                self._call.mail.items.get_nowait()
+                self._call.deal_with(self._call.mail.items.get_nowait())
             except queue.Empty:
                 await self._call.mail.sleep(asyncio.get_running_loop())
-        if not self._done:
+        if not self._taken:
             self._take_leftover()
 
     def _take_leftover(self) -> None:
+        if not self._call.ended:
+            return  # it is the process's that forked this one
         try:
             self._take_result()
         except SotError:
