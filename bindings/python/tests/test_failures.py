@@ -86,6 +86,7 @@ def test_unknown_status_of_newer_library_is_sot_error():
         ({"stop_strings": "one"}, TypeError),
         ({"stop_strings": [b"x"]}, TypeError),
         ({"temperature": "hot"}, TypeError),
+        ({"temperature": 10**400}, sot.ArgumentError),
         ({"system_message": "a\0b"}, ValueError),
         ({"system_message": "\udc80"}, ValueError),
         ({"wording": 3}, TypeError),

@@ -1,9 +1,11 @@
 """Objects go in any order, by hand, by reference counts, by the garbage collector, at exit, and
 not in a child of fork()."""
 
+import copy
 import gc
 import itertools
 import os
+import pickle
 import time
 import weakref
 
@@ -161,6 +163,13 @@ def test_closing_model_in_use_frees_it_behind_the_call(monkeypatch, name, call):
     assert made is not None and seen == [True]
     del made
     assert gone() is None
+
+
+@pytest.mark.parametrize("copying", [copy.deepcopy, pickle.dumps])
+def test_copying_is_refused(model, own_session, copying):
+    for thing in (model, own_session, own_session._owned, sot.Chat()):
+        with pytest.raises(TypeError, match="pickle"):
+            copying(thing)
 
 
 def test_exit_with_everything_alive_is_clean(program):

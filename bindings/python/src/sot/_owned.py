@@ -33,6 +33,10 @@ class Owned:
     def __bool__(self) -> bool:
         return bool(self.cell)
 
+    def __reduce__(self) -> str:
+        raise TypeError("an object of libsot's can neither be pickled nor copied: share it, or make "
+                        "another one")
+
     def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
         if self.cell and self.pid == getpid():
             self._free(self.cell)

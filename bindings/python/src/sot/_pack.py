@@ -65,6 +65,8 @@ def real(name: str, value: float) -> float:
         raise TypeError(
             "{}: a number is expected, not {}".format(name, type(value).__name__)
         ) from None
+    except OverflowError as error:
+        raise ArgumentError("{}: {}".format(name, error)) from None
 
 
 def numbers(name: str, values: Iterable[int], kind: Any) -> Tuple[Any, int]:
