@@ -23,9 +23,9 @@
 enum {
     N_SESSIONS = 8,
     N_THREADS = 4,
-    N_ANSWERS = SANITIZED ? 60 : 200,
+    N_ANSWERS = SANITIZED ? 24 : 200,
     N_ANSWERS_WARM = 1000,
-    N_CASES_SHORT = SANITIZED ? 12 : 30,
+    N_CASES_SHORT = SANITIZED ? 8 : 30,
     N_CASES_MAX = 240,
     CANCELLED_SHARE = 5,   /* one answer in so many */
     CEILING_MIB = 640,     /* of address space, all in all */
