@@ -38,7 +38,7 @@ for part in ${parts:-answers cancellations}; do
         echo "soak.sh: failed: $part" >&2
         exit 1
     fi
-    summary="$summary$(grep -E '(answers|calls) .*in [0-9]+ s$|resident' "$log" |
+    summary="$summary$(grep -E '(answers|calls) .*in [0-9]+ s(:|$)|resident' "$log" |
         grep -v 'to go' | sed "s/^/$part: /")
 "
 done

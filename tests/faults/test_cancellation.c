@@ -265,12 +265,17 @@ static void show_progress(uint32_t i, uint32_t n, uint64_t began, uint64_t *show
     }
 }
 
+static uint32_t sweep_size(const subject *self, uint32_t n)
+{
+    return self->n_events < n / 5 * 4 ? self->n_events : n / 2;
+}
+
 /* The next of n runs: first each event of each case in turn (where n is small, some of them), then
  * any moment of any case. */
 static void cancel_next(subject *self, uint32_t n, uint32_t n_cancelled[MANNERS])
 {
     const uint32_t i = self->n_runs++;
-    const uint32_t n_sweep = self->n_events < n / 2 ? self->n_events : n / 2;
+    const uint32_t n_sweep = sweep_size(self, n);
     size_t i_case = 0;
     if (i < n_sweep) {
         uint32_t i_event = (uint32_t)((uint64_t)i * self->n_events / n_sweep);
@@ -328,9 +333,12 @@ static void session_cancelled_at_any_moment_goes_on(void **state)
     }
     assert_true(n_cancelled[BY_EVENT] > 0 && n_cancelled[BY_CALL_IN_EVENT] > 0);
     assert_true(SANITIZED || n_cancelled[BY_THREAD] + n_cancelled[BY_SIGNAL] > 0);
-    print_message("%u calls (%u of the demo model, of whose %u events each was one where there "
-                  "were enough) in %.0f s\n",
-                  n, demo.n_runs, demo.n_events, (double)(soti_clock_ns() - began) * 1e-9);
+    print_message("%u calls in %.0f s: %u of the demo model, by %u of %u events and %u times at "
+                  "random; %u of a tiny one, by %u of %u events\n",
+                  n, (double)(soti_clock_ns() - began) * 1e-9, demo.n_runs,
+                  sweep_size(&demo, demo.n_runs), demo.n_events,
+                  demo.n_runs - sweep_size(&demo, demo.n_runs), tiny.n_runs,
+                  sweep_size(&tiny, tiny.n_runs), tiny.n_events);
     assert_int_equal(heap_blocks, n_blocks);
     assert_int_equal(heap_bytes, n_bytes);
     if (!SANITIZED && n > N_RUNS_WARM) {
