@@ -154,11 +154,11 @@ static json_t *load_json(const struct findings *findings)
 
 json_t *findings_json(const struct findings *findings)
 {
-    char date[32] = "";
+    char date[32];
     time_t now = time(NULL);
     struct tm utc;
-    if (gmtime_r(&now, &utc))
-        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    if (!gmtime_r(&now, &utc) || !strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        date[0] = '\0';
     json_t *object = json_object();
     json_object_set_new(object, "program", json_name("sot-bench"));
     json_object_set_new(object, "version", json_name(sot_version_string()));

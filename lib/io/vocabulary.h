@@ -22,18 +22,18 @@ typedef struct soti_piece {
     uint32_t offset; /* into text */
     uint32_t size;   /* bytes */
     float score;
-    uint32_t type;   /* SOTI_PIECE_* */
+    uint32_t type; /* SOTI_PIECE_* */
 } soti_piece;
 
 typedef struct soti_vocabulary {
     soti_piece *pieces; /* (n_pieces), index = token id */
     uint32_t n_pieces;
-    char *text;         /* all pieces' bytes in a row, U+2581 for spaces */
+    char *text; /* all pieces' bytes in a row, U+2581 for spaces */
     size_t text_size;
     size_t pieces_capacity, text_capacity; /* of append; what is allocated */
     char *unk_surface;                     /* what the unknown piece decodes to; NULL: " ⁇ " */
-    int32_t unk_id, bos_id, eos_id; /* -1: none */
-    uint32_t add_dummy_prefix;      /* 1: a space goes in front of every text */
+    int32_t unk_id, bos_id, eos_id;        /* -1: none */
+    uint32_t add_dummy_prefix;             /* 1: a space goes in front of every text */
     uint32_t remove_extra_whitespaces;
 } soti_vocabulary;
 
