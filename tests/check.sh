@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what is missing, builds, and runs all tests.
-# Usage: sh tests/check.sh [STAGE...]     stages: release clang asan tsan python arm64 cuda fuzz;
-#        default: all
+# Installs what is missing, builds, and runs all tests. Ends at the first stage that fails.
+# Usage: sh tests/check.sh [STAGE...]     default: all, in this order
+#   static   clang-format, shellcheck, cppcheck, clang-tidy: the sources, not run
 #   release  gcc, build/, every test
 #   clang    clang 14, build-clang/, every test but those of the programs and packages
 #   asan     address and undefined-behaviour sanitizers, every test
@@ -14,13 +14,13 @@ set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
 
-stages=${*:-release clang asan tsan python arm64 cuda fuzz}
+all=$(sed -n 's/^#   \([a-z0-9]*\)  .*/\1/p' tests/check.sh | tr '\n' ' ')
+stages=${*:-$all}
 for stage in $stages; do
-    case $stage in
-    release | clang | asan | tsan | python | arm64 | cuda | fuzz) ;;
+    case " $all" in
+    *" $stage "*) ;;
     *)
-        echo "check.sh: no stage is named '$stage';" \
-            "there are release, clang, asan, tsan, python, arm64, cuda and fuzz" >&2
+        echo "check.sh: no stage is named '$stage'; there are: $all" >&2
         exit 2
         ;;
     esac
@@ -78,6 +78,7 @@ for stage in $stages; do
     echo "== $stage"
     began=$(date +%s)
     case $stage in
+    static) sh tests/static.sh ;;
     release) build_and_test release build -- ;;
     clang)
         CC=clang-14 build_and_test release build-clang -DCMAKE_C_COMPILER=clang-14 -- \

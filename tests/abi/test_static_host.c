@@ -16,12 +16,15 @@
 int clash_count(void);
 int clash_sum(void);
 
-/* The host's. volatile: they are called, whatever the compiler knows of them. */
+/* The host's. volatile: they are called, whatever the compiler knows of them. Version 14 lays
+ * the list out otherwise each time. */
+/* clang-format off */
 #define HOST_FUNCTIONS(X)                                                                          \
     X(quantize)                                                                                    \
     X(dequantize) X(tokenize) X(detokenize) X(generate) X(sample) X(softmax) X(rmsnorm) X(matmul)  \
         X(attention) X(forward) X(half_to_float) X(pool_create) X(fail_with) X(json_parse)         \
             X(log_line) X(ggml_init) X(llama_decode) X(sot_i) X(sot_main)
+/* clang-format on */
 
 int soti_alloc(void);
 int soti_free(void);

@@ -30,6 +30,7 @@ sources_of() {
     esac
 }
 
+# shellcheck disable=SC2046
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
 # Without a compiler cache: it makes paths relative, and sources are found by their paths.
 cmake -S . -B $build -DCMAKE_C_COMPILER_LAUNCHER= \

@@ -60,6 +60,7 @@ fi
 need_packages $BUILD_PACKAGES $TEST_PACKAGES
 seconds=${1:-30}
 [ $# -eq 0 ] || shift
+# shellcheck disable=SC2046
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
 targets=
 for target in "$@"; do

@@ -18,14 +18,10 @@
 
 /* Ids of the byte vocabulary and of the pieces that are added to it. */
 enum { ID_EOS = 2, ID_BYTE = 3, ID_PIECES = 259 };
-static const char *const pieces[] = {"ab",
-                                     "ba",
-                                     "##",
-                                     "a#",
-                                     "\xc3\xa9",
-                                     "\xf0\x9f\x98\x80",
-                                     "\xe2\x96\x81",
-                                     "\xe2\x96\x81\x61",
+static const char *const pieces[] = {"ab",           "ba",
+                                     "##",           "a#",
+                                     "\xc3\xa9",     "\xf0\x9f\x98\x80",
+                                     "\xe2\x96\x81", "\xe2\x96\x81\x61",
                                      "#\xc3\xa9"};
 enum { N_PIECES = sizeof pieces / sizeof *pieces };
 
