@@ -6,6 +6,7 @@
 #   clang    clang 14, build-clang/, every test but those of the programs and packages
 #   asan     address and undefined-behaviour sanitizers, every test
 #   tsan     thread sanitizer, the tests that use threads
+#   memcheck valgrind over build/: the programs, and tests of what they call
 #   python   build-python/: the Python package as pip installs it, its tests and its types
 #   cuda     nvcc, build-cuda/: libsot-cuda.so and what its kernels take of a multiprocessor
 #   arm64    cross-compiled for AArch64, build-arm64/, the tests that depend on the machine, in qemu
@@ -14,7 +15,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh
 
-all=$(sed -n 's/^#   \([a-z0-9]*\)  .*/\1/p' tests/check.sh | tr '\n' ' ')
+all=$(sed -n 's/^#   \([a-z0-9]*\) .*/\1/p' tests/check.sh | tr '\n' ' ')
 stages=${*:-$all}
 for stage in $stages; do
     case " $all" in
@@ -79,6 +80,7 @@ for stage in $stages; do
     began=$(date +%s)
     case $stage in
     static) sh tests/static.sh ;;
+    memcheck) sh tests/memcheck.sh ;;
     release) build_and_test release build -- ;;
     clang)
         CC=clang-14 build_and_test release build-clang -DCMAKE_C_COMPILER=clang-14 -- \
