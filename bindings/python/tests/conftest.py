@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,9 @@ import sot
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DEMO = ROOT / "examples" / "model" / "demo.gguf"
 QUESTION = "How can I improve my chess skills?"
+
+# Ctrl-C works also where the tests were started in the background, and in the programs they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
