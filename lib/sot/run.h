@@ -46,7 +46,7 @@ typedef struct soti_run {
     const atomic_int *cancel; /* NULL: cannot be cancelled */
     sot_event_fn on_event;    /* NULL: nobody listens */
     void *event_user;
-    uint32_t (*room)(void *user);  /* pages that make_room can free in all; NULL: as make_room */
+    uint32_t (*room)(void *user);  /* pages that make_room can free in all; NULL: none */
     bool (*make_room)(void *user); /* frees some kept pages, false: there are none; or NULL */
     void *room_user;
     soti_stage_stats stats[SOTI_STAGE_COUNT];

@@ -47,6 +47,8 @@ def main():
     last = dict(re.findall(r"^STRUCT\((\w+), \d+, (\w+)\)", table, flags=re.M))
     wrong += [f"struct {struct}: its last field is {names[-1]}, not {last.get(struct)}"
               for struct, names in structs.items() if last.get(struct) != names[-1]]
+    wrong += [f"struct {name}: does not begin with struct_size, so it cannot grow"
+              for name, names in structs.items() if names[0] != "struct_size"]
     sized = sized_functions(text, structs)
     tried = source("test_other_sizes.c")
     wrong += [f"function {name}: is not in test_other_sizes.c" for name in sorted(sized)
