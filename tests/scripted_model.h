@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "backend/backend.h"
 #include "base/fail.h"
@@ -42,6 +43,8 @@ static struct {
     uint64_t fail_at_step; /* this step returns DEVICE; 0: none */
     uint64_t cancel_at_step;
     sot_session *cancels; /* the session that cancel_at_step cancels */
+    uint32_t step_ms;     /* a step takes that long at least, ... */
+    uint32_t tenth_ms;    /* ... every tenth this much longer */
 } scripted;
 
 struct soti_device_weights {
@@ -145,6 +148,10 @@ static inline sot_status scripted_batch_begin(soti_context *context, const soti_
     scripted.n_groups = rows->n_groups;
     scripted.group = rows->groups[0];
     scripted.most_rows = rows->n_rows > scripted.most_rows ? rows->n_rows : scripted.most_rows;
+    uint32_t ms = scripted.step_ms + (scripted.n_steps % 10 == 0 ? scripted.tenth_ms : 0);
+    if (ms > 0) {
+        nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
+    }
     if (scripted.n_steps == scripted.cancel_at_step) {
         sot_session_cancel(scripted.cancels);
     }

@@ -230,6 +230,27 @@ static void refresh_scales_each_cell_by_its_rows(void **state)
     scripted_session_close(session);
 }
 
+/* Of ten steps nine take 1 ms and one 20: 2.9 ms each, of which a cell's own mean would be 1 ms. */
+static void refresh_counts_interrupted_runs(void **state)
+{
+    (void)state;
+    enum { LONG_NS = 1000000000, BETWEEN_NS = 2000000 };
+    sot_session *session = open_session(64, 2);
+    sot_profile *profile;
+    sot_profile *now;
+    assert_int_equal(soti_profile_measure(session, &brief, &profile), SOT_OK);
+    set_all(profile, LONG_NS);
+    scripted.step_ms = 1;
+    scripted.tenth_ms = 19;
+    assert_int_equal(soti_profile_refresh(profile, session, &now), SOT_OK);
+    const soti_profile_grid *decode = &now->tables[SOTI_TABLE_DECODE];
+    assert_true(*soti_grid_find(decode, 1, 1) > BETWEEN_NS);
+    assert_true(*soti_grid_find(decode, 2, 1) > BETWEEN_NS);
+    soti_profile_free(now);
+    soti_profile_free(profile);
+    scripted_session_close(session);
+}
+
 static void refresh_of_another_model_or_session_is_refused(void **state)
 {
     (void)state;
@@ -281,6 +302,7 @@ int main(void)
         TEST(profile_on_a_failing_device_is_none),
         TEST(profile_survives_every_allocation_failing),
         TEST(refresh_scales_each_cell_by_its_rows),
+        TEST(refresh_counts_interrupted_runs),
         TEST(refresh_of_another_model_or_session_is_refused),
         TEST(refresh_survives_every_allocation_failing),
     };
