@@ -35,8 +35,9 @@ static const double agreeing_factor = 1.08;
 static const uint64_t default_cell_ns = UINT64_C(1000000000);
 /* Short cells are repeated more often, since one preempted run would be much of their mean. */
 static const uint64_t least_cell_ns = UINT64_C(40000000);
-/* A refresh has three cells only, and all others hang on them. */
-static const uint64_t least_refresh_ns = UINT64_C(100000000);
+/* A refresh has three cells only, all others hang on them, and single steps of a large model differ
+ * by a tenth: each takes its whole time. */
+static const uint64_t refresh_cell_ns = UINT64_C(1000000000);
 /* Threads that were just started may share a CPU for a while, and weights may still be on a disk.
  */
 static const uint64_t warm_up_ns = UINT64_C(300000000);
@@ -470,8 +471,8 @@ sot_status soti_profile_refresh(const sot_profile *profile, sot_session *session
 {
     *out = NULL;
     measuring m = {.session = session,
-                   .cell_ns = default_cell_ns,
-                   .least_ns = least_refresh_ns,
+                   .cell_ns = refresh_cell_ns,
+                   .least_ns = refresh_cell_ns,
                    .is_refresh = true};
     drift drifted = {.n = 0};
     const sot_profile_info now = info_of(session);
