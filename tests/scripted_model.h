@@ -44,7 +44,8 @@ static struct {
     uint64_t cancel_at_step;
     sot_session *cancels; /* the session that cancel_at_step cancels */
     uint32_t step_ms;     /* a step takes that long at least, ... */
-    uint32_t tenth_ms;    /* ... every tenth this much longer */
+    uint32_t slow_every;  /* ... and each of so many ... */
+    uint32_t slow_ms;     /* ... this much longer */
 } scripted;
 
 struct soti_device_weights {
@@ -148,8 +149,9 @@ static inline sot_status scripted_batch_begin(soti_context *context, const soti_
     scripted.n_groups = rows->n_groups;
     scripted.group = rows->groups[0];
     scripted.most_rows = rows->n_rows > scripted.most_rows ? rows->n_rows : scripted.most_rows;
-    uint32_t ms = scripted.step_ms + (scripted.n_steps % 10 == 0 ? scripted.tenth_ms : 0);
-    if (ms > 0) {
+    if (scripted.step_ms > 0) {
+        bool is_slow = scripted.slow_every > 0 && scripted.n_steps % scripted.slow_every == 0;
+        uint32_t ms = scripted.step_ms + (is_slow ? scripted.slow_ms : 0);
         nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
     }
     if (scripted.n_steps == scripted.cancel_at_step) {

@@ -38,6 +38,9 @@ static const uint64_t least_cell_ns = UINT64_C(40000000);
 /* A refresh has three cells only, all others hang on them, and single steps of a large model differ
  * by a tenth: each takes its whole time. */
 static const uint64_t refresh_cell_ns = UINT64_C(1000000000);
+/* What a text meets in every stretch of this length belongs to the machine as it is now; a moment's
+ * burst does not. */
+static const uint64_t stretch_ns = UINT64_C(100000000);
 /* Threads that were just started may share a CPU for a while, and weights may still be on a disk.
  */
 static const uint64_t warm_up_ns = UINT64_C(300000000);
@@ -137,16 +140,6 @@ static double mean_ns(uint64_t *times_ns, uint32_t n)
     return exp(sum / n_summed);
 }
 
-/* What runs take under what goes on now, interruptions and all. */
-static double plain_mean_ns(const uint64_t *times_ns, uint32_t n)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        sum += (double)times_ns[i];
-    }
-    return sum / n;
-}
-
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a;
@@ -154,11 +147,30 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The middle one of the rounds there were, of two in the middle their mean. They are sorted. */
-static double middle_ns(double *rounds_ns, uint32_t n)
+/* The middle one, of two in the middle their mean. They are sorted. */
+static double middle_ns(double *times_ns, uint32_t n)
 {
-    qsort(rounds_ns, n, sizeof *rounds_ns, compare_doubles);
-    return sqrt(rounds_ns[(n - 1) / 2] * rounds_ns[n / 2]);
+    qsort(times_ns, n, sizeof *times_ns, compare_doubles);
+    return sqrt(times_ns[(n - 1) / 2] * times_ns[n / 2]);
+}
+
+/* What runs take under what goes on now, interruptions and all: the mean of each stretch, and the
+ * middle one of those. The times stand in the order of the runs. */
+static double usual_ns(const uint64_t *times_ns, uint32_t n)
+{
+    double means[REPEATS_MAX];
+    uint32_t n_means = 0;
+    uint32_t begin = 0;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        sum += times_ns[i];
+        if (sum >= stretch_ns || (i + 1 == n && n_means == 0)) {
+            means[n_means++] = (double)sum / (i + 1 - begin);
+            begin = i + 1;
+            sum = 0;
+        }
+    }
+    return middle_ns(means, n_means);
 }
 
 static bool disagree(const double *rounds_ns)
@@ -189,7 +201,7 @@ static sot_status measure_cell(measuring *m, const sot_measure_params *cell, boo
     params.n_warmup = is_prompt ? PREFILL_WARMUPS : 1;
     params.n_repeats = REPEATS_MAX;
     RETURN_IF_ERROR(soti_measure_within(m->session, &params, &effort, m->times_ns, &n_counted));
-    *ns = m->is_refresh ? plain_mean_ns(m->times_ns, n_counted) : mean_ns(m->times_ns, n_counted);
+    *ns = m->is_refresh ? usual_ns(m->times_ns, n_counted) : mean_ns(m->times_ns, n_counted);
     return SOT_OK;
 }
 

@@ -230,25 +230,40 @@ static void refresh_scales_each_cell_by_its_rows(void **state)
     scripted_session_close(session);
 }
 
-/* Of ten steps nine take 1 ms and one 20: 2.9 ms each, of which a cell's own mean would be 1 ms. */
-static void refresh_counts_interrupted_runs(void **state)
+/* The step of one sequence, as a refresh finds it. */
+static uint64_t refreshed_step_ns(uint32_t step_ms, uint32_t slow_every, uint32_t slow_ms)
 {
-    (void)state;
-    enum { LONG_NS = 1000000000, BETWEEN_NS = 2000000 };
-    sot_session *session = open_session(64, 2);
+    enum { LONG_NS = 1000000000 };
+    sot_session *session = open_session(64, 1);
     sot_profile *profile;
     sot_profile *now;
-    assert_int_equal(soti_profile_measure(session, &brief, &profile), SOT_OK);
+    sot_profile_params params = brief;
+    params.max_batch = 1;
+    assert_int_equal(soti_profile_measure(session, &params, &profile), SOT_OK);
     set_all(profile, LONG_NS);
-    scripted.step_ms = 1;
-    scripted.tenth_ms = 19;
+    scripted.step_ms = step_ms;
+    scripted.slow_every = slow_every;
+    scripted.slow_ms = slow_ms;
     assert_int_equal(soti_profile_refresh(profile, session, &now), SOT_OK);
-    const soti_profile_grid *decode = &now->tables[SOTI_TABLE_DECODE];
-    assert_true(*soti_grid_find(decode, 1, 1) > BETWEEN_NS);
-    assert_true(*soti_grid_find(decode, 2, 1) > BETWEEN_NS);
+    uint64_t ns = *soti_grid_find(&now->tables[SOTI_TABLE_DECODE], 1, 1);
     soti_profile_free(now);
     soti_profile_free(profile);
     scripted_session_close(session);
+    return ns;
+}
+
+/* Of ten steps nine take 1 ms and one 20: 2.9 ms each, of which a cell's own mean would be 1 ms. */
+static void refresh_counts_what_interrupts_all_the_time(void **state)
+{
+    (void)state;
+    assert_true(refreshed_step_ns(1, 10, 19) > 2000000);
+}
+
+/* 30 steps take 20 ms each, and one 600: a mean of 39 ms. */
+static void refresh_leaves_a_single_burst_out(void **state)
+{
+    (void)state;
+    assert_in_range(refreshed_step_ns(20, 31, 600), 20000000, 30000000);
 }
 
 static void refresh_of_another_model_or_session_is_refused(void **state)
@@ -302,7 +317,8 @@ int main(void)
         TEST(profile_on_a_failing_device_is_none),
         TEST(profile_survives_every_allocation_failing),
         TEST(refresh_scales_each_cell_by_its_rows),
-        TEST(refresh_counts_interrupted_runs),
+        TEST(refresh_counts_what_interrupts_all_the_time),
+        TEST(refresh_leaves_a_single_burst_out),
         TEST(refresh_of_another_model_or_session_is_refused),
         TEST(refresh_survives_every_allocation_failing),
     };
