@@ -237,9 +237,8 @@ def blocks_of(header, items):
 
 
 def is_initializer(item):
-    """sot_..._init() or SOT_..._INIT, a part of its struct's entry."""
-    return re.fullmatch(r"sot_\w+_init|SOT_\w+_INIT", item.name) is not None and \
-        item.name != "SOT_STRUCT_INIT"
+    """SOT_..._INIT, a part of its struct's entry."""
+    return re.fullmatch(r"SOT_\w+_INIT", item.name) is not None and item.name != "SOT_STRUCT_INIT"
 
 
 def lacking(blocks):
@@ -355,9 +354,7 @@ class Page:
                 yield from self.enum(item)
         initializers = [item for item in items if is_initializer(item)]
         if initializers:
-            yield "Initialized by " + " or ".join(
-                f"`{item.name}{'' if item.kind == 'macro' else '()'}`"
-                for item in initializers) + "."
+            yield "Initialized by " + " or ".join(f"`{item.name}`" for item in initializers) + "."
             yield ""
         uses = sorted({name for item in source for name in item.types if name in self.names} -
                       {item.name for item in items} - {"sot_status"})

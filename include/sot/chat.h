@@ -27,7 +27,6 @@ typedef struct sot_chat_params {
     uint32_t reserved;       /* 0 */
 } sot_chat_params;
 #define SOT_CHAT_PARAMS_INIT SOT_STRUCT_INIT(sot_chat_params)
-SOT_API void sot_chat_params_init(sot_chat_params *params);
 
 /* Creates a chat without rounds. Returns ARGUMENT, MEMORY, UNSUPPORTED. The caller owns *out.
  * Since 0.1. */

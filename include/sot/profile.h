@@ -46,7 +46,6 @@ typedef struct sot_profile_params {
     void *progress_user;        /* passed to progress */
 } sot_profile_params;
 #define SOT_PROFILE_PARAMS_INIT SOT_STRUCT_INIT(sot_profile_params)
-SOT_API void sot_profile_params_init(sot_profile_params *params);
 
 /* Measures the tables with the session's model, device and threads; each cell is the geometric mean
  * of its counted repeats but those that were interrupted. Cells that the session's max_batch, n_ctx
@@ -96,7 +95,6 @@ typedef struct sot_profile_info {
     uint64_t weight_bytes;    /* of the model */
 } sot_profile_info;
 #define SOT_PROFILE_INFO_INIT SOT_STRUCT_INIT(sot_profile_info)
-SOT_API void sot_profile_info_init(sot_profile_info *info);
 
 /* Fills the first struct_size bytes of *info; the strings are borrowed from the profile.
  * Returns ARGUMENT. Since 0.1. */
@@ -131,7 +129,6 @@ typedef struct sot_lengths {
     uint32_t flags;    /* none defined yet; 0 */
 } sot_lengths;
 #define SOT_LENGTHS_INIT SOT_STRUCT_INIT(sot_lengths)
-SOT_API void sot_lengths_init(sot_lengths *lengths);
 
 /* Whose estimates go beyond what was measured. */
 enum {
@@ -157,7 +154,6 @@ typedef struct sot_estimate {
     double paper_normal_flops, paper_expand_flops; /* achieved FLOP/s of decoding, equation (4) */
 } sot_estimate;
 #define SOT_ESTIMATE_INIT SOT_STRUCT_INIT(sot_estimate)
-SOT_API void sot_estimate_init(sot_estimate *estimate);
 
 /* Estimates the latency of one question with a batch of one host, nothing else under way.
  * Returns ARGUMENT (a length out of range; the sentence names it), MEMORY. Since 0.1. */
@@ -183,7 +179,6 @@ typedef struct sot_break_even_params {
     uint32_t flags;           /* none defined yet; 0 */
 } sot_break_even_params;
 #define SOT_BREAK_EVEN_PARAMS_INIT SOT_STRUCT_INIT(sot_break_even_params)
-SOT_API void sot_break_even_params_init(sot_break_even_params *params);
 
 /* SoT pays off from n_points on: with so many points, and every larger number up to max_points, it
  * is estimated to be faster than the normal answer. Since 0.1. */
@@ -196,7 +191,6 @@ typedef struct sot_break_even {
     uint32_t extrapolated; /* SOT_EXTRAPOLATED_LIBSOT: some estimate on the way was */
 } sot_break_even;
 #define SOT_BREAK_EVEN_INIT SOT_STRUCT_INIT(sot_break_even)
-SOT_API void sot_break_even_init(sot_break_even *result);
 
 /* Estimates from how many points on SoT pays off. Returns as sot_profile_estimate. Since 0.1. */
 SOT_API sot_status sot_profile_break_even(const sot_profile *profile,

@@ -9,7 +9,8 @@
  * - *out is set to NULL on failure, except where a partial result is promised.
  * - Any function with a status can also return INTERNAL: a promise inside the library was broken.
  * - A parameter struct begins with struct_size; zero in a field means its default; a NULL pointer
- *   stands for all defaults. Initialize with the _INIT macro or the _init function. A shorter
+ *   stands for all defaults. Initialize with the _INIT macro; a language without macros makes it
+ *   all zero but for struct_size, which is as many bytes as that language knows of. A shorter
  *   struct of an older version is fine, a longer one of a newer version too while what this version
  *   does not know is zero (else UNSUPPORTED).
  * - Strings in are NUL-terminated UTF-8 unless a size goes with them; strings out are borrowed from
@@ -100,7 +101,6 @@ typedef struct sot_model_params {
     void *log_user;           /* passed to log */
 } sot_model_params;
 #define SOT_MODEL_PARAMS_INIT SOT_STRUCT_INIT(sot_model_params)
-SOT_API void sot_model_params_init(sot_model_params *params);
 
 /* Loads a model: a GGUF file, a Hugging Face directory (config.json, *.safetensors,
  * tokenizer.model), or "random:7b", "random:13b", "random:33b",
@@ -141,7 +141,6 @@ typedef struct sot_model_info {
     const char *conversation;  /* conversation template detected, "none" if there is no sign */
 } sot_model_info;
 #define SOT_MODEL_INFO_INIT SOT_STRUCT_INIT(sot_model_info)
-SOT_API void sot_model_info_init(sot_model_info *info);
 
 /* Fills the first struct_size bytes of *info; the strings are borrowed from the model.
  * Returns ARGUMENT. Since 0.1. */
@@ -180,7 +179,6 @@ typedef struct sot_session_params {
     uint32_t flags;      /* none defined yet; 0 */
 } sot_session_params;
 #define SOT_SESSION_PARAMS_INIT SOT_STRUCT_INIT(sot_session_params)
-SOT_API void sot_session_params_init(sot_session_params *params);
 
 /* Creates a session on a model and reserves all memory that generating will need.
  * Returns ARGUMENT, MEMORY, THREAD, UNSUPPORTED (an isa this machine lacks), DEVICE.
@@ -199,7 +197,6 @@ typedef struct sot_session_info {
     uint64_t session_bytes; /* memory reserved */
 } sot_session_info;
 #define SOT_SESSION_INFO_INIT SOT_STRUCT_INIT(sot_session_info)
-SOT_API void sot_session_info_init(sot_session_info *info);
 
 /* Fills the first struct_size bytes of *info; isa lives as long as the library.
  * Returns ARGUMENT. Since 0.1. */
@@ -303,7 +300,6 @@ typedef struct sot_conversation {
     const char *answer_gap;    /* " " */
 } sot_conversation;
 #define SOT_CONVERSATION_INIT SOT_STRUCT_INIT(sot_conversation)
-SOT_API void sot_conversation_init(sot_conversation *conversation);
 
 enum { SOT_PROMPTS_CHAINED = 1 }; /* point continues stage 1's conversation, see below */
 
@@ -323,7 +319,6 @@ typedef struct sot_prompts {
     const char *router;   /* must have {request} alone; NULL: the paper's (App. C.1) */
 } sot_prompts;
 #define SOT_PROMPTS_INIT SOT_STRUCT_INIT(sot_prompts)
-SOT_API void sot_prompts_init(sot_prompts *prompts);
 
 /* Reads prompt templates from a JSON file, an object with the strings outline_prompt (the
  * skeleton's), point_prompt and, where it is wanted, router_prompt; "chained": true is
@@ -401,7 +396,6 @@ typedef struct sot_generate_params {
     void *route_user;                 /* passed to on_route */
 } sot_generate_params;
 #define SOT_GENERATE_PARAMS_INIT SOT_STRUCT_INIT(sot_generate_params)
-SOT_API void sot_generate_params_init(sot_generate_params *params);
 
 /* ---- 4. Asking --------------------------------------------------------------------------------
  */
@@ -473,7 +467,6 @@ typedef struct sot_stats {
                                    the loser cost more */
 } sot_stats;
 #define SOT_STATS_INIT SOT_STRUCT_INIT(sot_stats)
-SOT_API void sot_stats_init(sot_stats *stats);
 
 /* Fills the first struct_size bytes of *stats. Returns ARGUMENT. Since 0.1. */
 SOT_API sot_status sot_answer_get_stats(const sot_answer *answer, sot_stats *stats);
@@ -563,7 +556,6 @@ typedef struct sot_measure_params {
     uint32_t flags;       /* none defined yet; 0 */
 } sot_measure_params;
 #define SOT_MEASURE_PARAMS_INIT SOT_STRUCT_INIT(sot_measure_params)
-SOT_API void sot_measure_params_init(sot_measure_params *params);
 
 /* Times the passes that generating is made of, without text: what is in the pages does not matter,
  * so n_past costs little to set up. A run ends with the greedy choice of each sequence's next

@@ -5,13 +5,6 @@
 #include "base/fail.h"
 #include "sot/answer.h"
 
-void sot_stats_init(sot_stats *stats)
-{
-    if (stats != NULL) {
-        *stats = (sot_stats)SOT_STATS_INIT;
-    }
-}
-
 const char *sot_answer_text(const sot_answer *answer)
 {
     return answer != NULL ? soti_buffer_text(&answer->text) : "";

@@ -9,13 +9,6 @@
 
 _Static_assert(sizeof(sot_chat_params) % sizeof(uint64_t) == 0, "fields are added in pairs");
 
-void sot_chat_params_init(sot_chat_params *params)
-{
-    if (params != NULL) {
-        *params = (sot_chat_params)SOT_CHAT_PARAMS_INIT;
-    }
-}
-
 static sot_status create(const sot_chat_params *params, sot_chat **out)
 {
     sot_chat_params full;

@@ -6,27 +6,6 @@
 #include "base/fail.h"
 #include "sot/pipeline.h"
 
-void sot_conversation_init(sot_conversation *conversation)
-{
-    if (conversation != NULL) {
-        *conversation = (sot_conversation)SOT_CONVERSATION_INIT;
-    }
-}
-
-void sot_generate_params_init(sot_generate_params *params)
-{
-    if (params != NULL) {
-        *params = (sot_generate_params)SOT_GENERATE_PARAMS_INIT;
-    }
-}
-
-void sot_decision_init(sot_decision *decision)
-{
-    if (decision != NULL) {
-        *decision = (sot_decision)SOT_DECISION_INIT;
-    }
-}
-
 sot_status soti_open_call(const char *name, sot_session *session, const char *question,
                           const sot_generate_params *params, soti_complete_params *complete)
 {

@@ -7,13 +7,6 @@
 #include "base/fail.h"
 #include "sot/measure.h"
 
-void sot_measure_params_init(sot_measure_params *params)
-{
-    if (params != NULL) {
-        *params = (sot_measure_params)SOT_MEASURE_PARAMS_INIT;
-    }
-}
-
 sot_status sot_session_measure(sot_session *session, const sot_measure_params *params,
                                uint64_t *times_ns)
 {

@@ -1,26 +1,10 @@
 /* The exported sot_model functions: arguments are checked here, model/loaded.c does the work. */
 #include "sot/sot.h"
 
-#include <string.h>
-
 #include "api/api_params.h"
 #include "base/fail.h"
 #include "model/loaded.h"
 #include "model/save.h"
-
-void sot_model_params_init(sot_model_params *params)
-{
-    if (params != NULL) {
-        *params = (sot_model_params)SOT_MODEL_PARAMS_INIT;
-    }
-}
-
-void sot_model_info_init(sot_model_info *info)
-{
-    if (info != NULL) {
-        *info = (sot_model_info)SOT_MODEL_INFO_INIT;
-    }
-}
 
 sot_status sot_model_load(const char *path, const sot_model_params *params, sot_model **out)
 {

@@ -22,23 +22,6 @@ enum {
 };
 static const float default_skeleton_per_point = 8.43f;
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): a type and an initialiser can have none */
-#define INIT_FUNCTION(type, INIT)                                                                  \
-    void type##_init(type *params)                                                                 \
-    {                                                                                              \
-        if (params != NULL) {                                                                      \
-            *params = (type)INIT;                                                                  \
-        }                                                                                          \
-    }
-/* NOLINTEND(bugprone-macro-parentheses) */
-
-INIT_FUNCTION(sot_profile_params, SOT_PROFILE_PARAMS_INIT)
-INIT_FUNCTION(sot_profile_info, SOT_PROFILE_INFO_INIT)
-INIT_FUNCTION(sot_lengths, SOT_LENGTHS_INIT)
-INIT_FUNCTION(sot_estimate, SOT_ESTIMATE_INIT)
-INIT_FUNCTION(sot_break_even_params, SOT_BREAK_EVEN_PARAMS_INIT)
-INIT_FUNCTION(sot_break_even, SOT_BREAK_EVEN_INIT)
-
 /* ---- Measuring, files --------------------------------------------------------------------------
  */
 

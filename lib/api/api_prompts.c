@@ -5,13 +5,6 @@
 #include "base/fail.h"
 #include "sot/prompts_load.h"
 
-void sot_prompts_init(sot_prompts *prompts)
-{
-    if (prompts != NULL) {
-        *prompts = (sot_prompts)SOT_PROMPTS_INIT;
-    }
-}
-
 sot_status sot_prompts_load(const char *path, sot_prompts **out)
 {
     if (out == NULL) {

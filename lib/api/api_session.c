@@ -9,13 +9,6 @@
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "sot_session_cancel is called from signal handlers");
 
-void sot_session_params_init(sot_session_params *params)
-{
-    if (params != NULL) {
-        *params = (sot_session_params)SOT_SESSION_PARAMS_INIT;
-    }
-}
-
 sot_status sot_session_create(sot_model *model, const sot_session_params *params, sot_session **out)
 {
     if (out == NULL) {
@@ -29,13 +22,6 @@ sot_status sot_session_create(sot_model *model, const sot_session_params *params
     RETURN_IF_ERROR(soti_params_read("session parameters", params, sizeof full, &full));
     RETURN_IF_ERROR(soti_check_flags("session parameters", full.flags, 0));
     return soti_session_open(model, &full, out);
-}
-
-void sot_session_info_init(sot_session_info *info)
-{
-    if (info != NULL) {
-        *info = (sot_session_info)SOT_SESSION_INFO_INIT;
-    }
 }
 
 sot_status sot_session_get_info(const sot_session *session, sot_session_info *info)

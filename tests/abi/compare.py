@@ -6,7 +6,7 @@ Usage: compare.py RELEASE TREE DESCRIPTION
 RELEASE is a folder like tests/abi/0.1.0 (headers in sot/, description in libsot.abi), DESCRIPTION
 what describe.sh wrote of TREE. abidiff compares functions and types. It cannot know that a struct
 with a struct_size may grow at its end, so what a struct has grown by is taken off first; it does
-not see constants, which two compiled programs print; and it does not know the rule about _init.
+not see constants, which two compiled programs print.
 Exit code: 0 the same, 1 only additions, 2 incompatible, 3 the comparison failed.
 """
 import os
@@ -43,18 +43,6 @@ def take_growth_off(old, new):
     return grown
 
 
-def unversioned_inits(old, new, grown):
-    """Structs that have grown while programs linked before still reach the one _init function,
-    which would write more than they have room for."""
-    def symbols(corpus):
-        return {(node.get("name"), node.get("version"), node.get("is-default-version"))
-                for node in corpus.iter("elf-symbol")}
-    now = symbols(new)
-    return sorted(name for name, version, default in symbols(old)
-                  if default == "yes" and name.endswith("_init") and name[:-5] in grown
-                  and (name, version, "no") not in now)
-
-
 def abidiff(old_path, new, folder):
     """abidiff's report where functions or types differ, "" where not."""
     path = os.path.join(folder, "new.abi")
@@ -88,8 +76,6 @@ def main(release, tree, description):
     old, new = xml.parse(old_path).getroot(), xml.parse(description).getroot()
     wrong = [f"{name} is gone from the headers" for name in sorted(old_names - new_names)]
     grown = take_growth_off(old, new)
-    wrong += [f"{name}: its struct has grown, and it has no second version (docs/abi.md, Structs)"
-              for name in unversioned_inits(old, new, grown)]
     with tempfile.TemporaryDirectory() as folder:
         kept = [name for name in header_facts.constants(old_text)
                 if name in new_names and name not in GROWING]

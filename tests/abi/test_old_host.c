@@ -26,8 +26,7 @@ static int open_objects(void **state)
 {
     (void)state;
     sot_model_params loading = SOT_MODEL_PARAMS_INIT;
-    sot_session_params sizes;
-    sot_session_params_init(&sizes);
+    sot_session_params sizes = SOT_SESSION_PARAMS_INIT;
     loading.device = "cpu";
     sizes.n_threads = 2;
     sizes.n_ctx = 1024;
@@ -56,41 +55,12 @@ static int close_objects(void **state)
         assert_true((what).mark[i_mark] == 0x5A5A5A5A5A5A5A5Au);                                   \
     }                                                                                              \
     assert_int_equal((what).it.struct_size, sizeof(what).it)
-#define INIT_STAYS_INSIDE(type)                                                                    \
-    {                                                                                              \
-        WITH_MARK(type) old;                                                                       \
-        memset(&old, 0x5A, sizeof old);                                                            \
-        type##_init(&old.it);                                                                      \
-        CHECK_MARK(old);                                                                           \
-    }
-
-static void init_functions_write_what_a_program_of_then_has(void **state)
-{
-    (void)state;
-    INIT_STAYS_INSIDE(sot_model_params)
-    INIT_STAYS_INSIDE(sot_model_info)
-    INIT_STAYS_INSIDE(sot_session_params)
-    INIT_STAYS_INSIDE(sot_session_info)
-    INIT_STAYS_INSIDE(sot_conversation)
-    INIT_STAYS_INSIDE(sot_prompts)
-    INIT_STAYS_INSIDE(sot_generate_params)
-    INIT_STAYS_INSIDE(sot_stats)
-    INIT_STAYS_INSIDE(sot_measure_params)
-    INIT_STAYS_INSIDE(sot_chat_params)
-    INIT_STAYS_INSIDE(sot_profile_params)
-    INIT_STAYS_INSIDE(sot_profile_info)
-    INIT_STAYS_INSIDE(sot_lengths)
-    INIT_STAYS_INSIDE(sot_estimate)
-    INIT_STAYS_INSIDE(sot_break_even_params)
-    INIT_STAYS_INSIDE(sot_break_even)
-    INIT_STAYS_INSIDE(sot_decision)
-}
 
 #define FILL_STAYS_INSIDE(type, ...)                                                               \
     {                                                                                              \
         WITH_MARK(type) old;                                                                       \
         memset(&old, 0x5A, sizeof old);                                                            \
-        type##_init(&old.it);                                                                      \
+        old.it = (type)SOT_STRUCT_INIT(type);                                                      \
         type *filled = &old.it;                                                                    \
         assert_int_equal(__VA_ARGS__, SOT_OK);                                                     \
         CHECK_MARK(old);                                                                           \
@@ -285,6 +255,33 @@ static void measuring_and_estimating_work(void **state)
     sot_profile_free(profile);
 }
 
+#define FILE_OF_THEN(name) SOT_TEST_DIR "/abi/0.1.0/files/" name
+
+static void files_of_then_are_read(void **state)
+{
+    (void)state;
+    sot_chat *chat = NULL;
+    assert_int_equal(sot_chat_load(FILE_OF_THEN("chat.jsonl"), NULL, &chat), SOT_OK);
+    assert_int_equal(sot_chat_count(chat), 2);
+    assert_string_equal(sot_chat_question(chat, 1), "And a \"bad\" one?");
+    assert_string_equal(sot_chat_answer(chat, 1), "Noise \xe2\x80\x93 at night.");
+    sot_chat_free(chat);
+    sot_profile *profile = NULL;
+    assert_int_equal(sot_profile_load(FILE_OF_THEN("profile.json"), &profile), SOT_OK);
+    sot_profile_info info = SOT_PROFILE_INFO_INIT;
+    assert_int_equal(sot_profile_get_info(profile, &info), SOT_OK);
+    assert_string_equal(info.machine, "a machine of then");
+    assert_int_equal(info.n_vocab, 300);
+    assert_float_equal(sot_profile_decode_ns(profile, 2, 16), 22572, 0);
+    sot_profile_free(profile);
+    sot_prompts *prompts = NULL;
+    assert_int_equal(sot_prompts_load(FILE_OF_THEN("prompts.json"), &prompts), SOT_OK);
+    assert_string_equal(prompts->skeleton, "List what there is to say about "
+                                           "{request}[ROLESWITCHING assistant:]1.");
+    assert_int_equal(prompts->flags, 0);
+    sot_prompts_free(prompts);
+}
+
 static void failure_has_the_number_and_the_name_of_then(void **state)
 {
     (void)state;
@@ -300,11 +297,11 @@ static void failure_has_the_number_and_the_name_of_then(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(init_functions_write_what_a_program_of_then_has),
         cmocka_unit_test(answer_of_points_is_what_the_header_says),
         cmocka_unit_test(routed_answer_with_every_pointer_set_is_taken),
         cmocka_unit_test(chat_tokens_and_logits_work),
         cmocka_unit_test(measuring_and_estimating_work),
+        cmocka_unit_test(files_of_then_are_read),
         cmocka_unit_test(failure_has_the_number_and_the_name_of_then),
     };
     print_message("compiled with the headers of 0.1.0, running with %s\n", sot_version_string());

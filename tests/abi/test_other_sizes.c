@@ -32,7 +32,7 @@ static sot_answer *answer;
 static void fill_generate(void *params)
 {
     sot_generate_params *generate = params;
-    sot_generate_params_init(generate);
+    *generate = (sot_generate_params)SOT_GENERATE_PARAMS_INIT;
     generate->mode = SOT_MODE_NORMAL; /* where there is a choice: the shortest prompt */
     generate->max_tokens = 4;
     generate->max_skeleton_tokens = 4;
@@ -42,7 +42,7 @@ static void fill_generate(void *params)
 static void fill_profile(void *params)
 {
     sot_profile_params *measure = params;
-    sot_profile_params_init(measure);
+    *measure = (sot_profile_params)SOT_PROFILE_PARAMS_INIT;
     measure->max_batch = 1;
     measure->max_context = 4;
     measure->n_decode_repeats = 1;
@@ -182,7 +182,7 @@ static sot_status call_with_prompts(const void *params)
 #define FILL(type)                                                                                 \
     static void fill_##type(void *params)                                                          \
     {                                                                                              \
-        type##_init(params);                                                                       \
+        *(type *)params = (type)SOT_STRUCT_INIT(type);                                             \
     }
 FILL(sot_model_params)
 FILL(sot_session_params)

@@ -94,8 +94,8 @@ static void world_make_files(void)
 static int world_setup(void **state)
 {
     (void)state;
-    sot_prompts_init(&world.prompts);
-    sot_generate_params_init(&world.params);
+    world.prompts = (sot_prompts)SOT_PROMPTS_INIT;
+    world.params = (sot_generate_params)SOT_GENERATE_PARAMS_INIT;
     world.prompts.skeleton = skeleton_prompt;
     world.prompts.point = point_prompt;
     world.prompts.router = "Is {request} fit?";

@@ -58,12 +58,6 @@ static void create_checks_its_parameters(void **state)
         assert_null(created);
     }
     assert_int_equal(sot_chat_create(NULL, NULL), SOT_ERR_ARGUMENT);
-    sot_chat_params params;
-    memset(&params, 0xff, sizeof params);
-    sot_chat_params_init(&params);
-    assert_int_equal(params.struct_size, sizeof params);
-    assert_int_equal(params.flags + params.reserve_tokens + params.reserved, 0);
-    sot_chat_params_init(NULL);
 }
 
 static void null_chat_is_nothing_or_an_argument_error(void **state)

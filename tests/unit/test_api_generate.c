@@ -103,9 +103,6 @@ static void route_arguments_are_checked(void **state)
     assert_int_equal(sot_route(session, "What?", NULL, &(sot_decision){0}), SOT_ERR_ARGUMENT);
     assert_non_null(strstr(sot_error_message(), "decision: struct_size is 0"));
     assert_int_equal(scripted.n_steps, 0);
-    sot_decision_init(NULL);
-    sot_decision_init(&decision);
-    assert_int_equal(decision.struct_size, sizeof decision);
 }
 
 /* A caller from before a field was added has a shorter struct, one from after it a longer. */

@@ -12,10 +12,8 @@ static void measure_arguments_are_checked(void **state)
 {
     (void)state;
     sot_session *session = scripted_session_open(NULL);
-    sot_measure_params params;
+    sot_measure_params params = SOT_MEASURE_PARAMS_INIT;
     uint64_t times_ns[5];
-    sot_measure_params_init(&params);
-    sot_measure_params_init(NULL);
     assert_int_equal(sot_session_measure(NULL, &params, times_ns), SOT_ERR_ARGUMENT);
     assert_int_equal(sot_session_measure(session, &params, NULL), SOT_ERR_ARGUMENT);
     params.n_repeats = 10001; /* refused before so many times are written */

@@ -120,28 +120,6 @@ static void frees_of_null_do_nothing(void **state)
     sot_points_free(NULL);
 }
 
-static void init_functions_do_what_the_macros_do(void **state)
-{
-    (void)state;
-#define CHECK_INIT(type, init, macro)                                                              \
-    do {                                                                                           \
-        type by_function;                                                                          \
-        const type by_macro = macro;                                                               \
-        memset(&by_function, 0xFF, sizeof by_function);                                            \
-        init(&by_function);                                                                        \
-        assert_memory_equal(&by_function, &by_macro, sizeof by_macro);                             \
-        assert_int_equal(by_function.struct_size, sizeof by_function);                             \
-        init(NULL);                                                                                \
-    } while (0)
-    CHECK_INIT(sot_model_params, sot_model_params_init, SOT_MODEL_PARAMS_INIT);
-    CHECK_INIT(sot_model_info, sot_model_info_init, SOT_MODEL_INFO_INIT);
-    CHECK_INIT(sot_session_params, sot_session_params_init, SOT_SESSION_PARAMS_INIT);
-    CHECK_INIT(sot_conversation, sot_conversation_init, SOT_CONVERSATION_INIT);
-    CHECK_INIT(sot_prompts, sot_prompts_init, SOT_PROMPTS_INIT);
-    CHECK_INIT(sot_generate_params, sot_generate_params_init, SOT_GENERATE_PARAMS_INIT);
-    CHECK_INIT(sot_stats, sot_stats_init, SOT_STATS_INIT);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,7 +129,6 @@ int main(void)
         cmocka_unit_test(info_tells_the_shape),
         cmocka_unit_test(model_outlives_its_owner_in_a_session),
         cmocka_unit_test(frees_of_null_do_nothing),
-        cmocka_unit_test(init_functions_do_what_the_macros_do),
     };
     return cmocka_run_group_tests_name("api_model", tests, NULL, NULL);
 }

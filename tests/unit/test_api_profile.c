@@ -4,28 +4,6 @@
 #include "profile_case.h"
 #include "sot/sot.h"
 
-static void profile_init_functions_set_the_size_alone(void **state)
-{
-    (void)state;
-    sot_profile_params params = {.max_batch = 9};
-    sot_profile_info info = {.n_ctx = 9};
-    sot_lengths lengths = {.n_points = 9};
-    sot_estimate estimate = {.speedup = 9};
-    sot_break_even_params break_even_params = {.max_points = 9};
-    sot_break_even break_even = {.n_points = 9};
-#define CHECK_INIT(function, value, member)                                                        \
-    function(NULL);                                                                                \
-    function(&(value));                                                                            \
-    assert_int_equal((value).struct_size, sizeof(value));                                          \
-    assert_true((value).member == 0)
-    CHECK_INIT(sot_profile_params_init, params, max_batch);
-    CHECK_INIT(sot_profile_info_init, info, n_ctx);
-    CHECK_INIT(sot_lengths_init, lengths, n_points);
-    CHECK_INIT(sot_estimate_init, estimate, speedup);
-    CHECK_INIT(sot_break_even_params_init, break_even_params, max_points);
-    CHECK_INIT(sot_break_even_init, break_even, n_points);
-}
-
 static void profile_arguments_are_checked(void **state)
 {
     (void)state;
@@ -195,7 +173,6 @@ static void profile_of_a_real_model_goes_from_measuring_to_deciding(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(profile_init_functions_set_the_size_alone),
         cmocka_unit_test(profile_arguments_are_checked),
         cmocka_unit_test(profile_lookups_are_the_tables),
         cmocka_unit_test(estimate_of_a_shorter_struct_ends_with_it),

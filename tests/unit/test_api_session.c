@@ -67,7 +67,7 @@ static void info_tells_what_was_chosen(void **state)
     sot_model *model = NULL;
     sot_session *session = NULL;
     sot_session_params params = SOT_SESSION_PARAMS_INIT;
-    sot_session_info info;
+    sot_session_info info = SOT_SESSION_INFO_INIT;
     assert_int_equal(sot_model_load("random:32x1x2x32x300", NULL, &model), SOT_OK);
     params.n_threads = 2;
     params.n_ctx = 100;
@@ -76,7 +76,6 @@ static void info_tells_what_was_chosen(void **state)
     params.chunk_rows = 40;
     params.isa = "portable";
     assert_int_equal(sot_session_create(model, &params, &session), SOT_OK);
-    sot_session_info_init(&info);
     assert_int_equal(sot_session_get_info(session, &info), SOT_OK);
     assert_int_equal(info.n_threads, 2);
     assert_int_equal(info.n_ctx, 100);
@@ -91,7 +90,6 @@ static void info_tells_what_was_chosen(void **state)
     assert_int_equal(sot_session_get_info(session, &info), SOT_ERR_ARGUMENT);
     sot_session_free(session);
     sot_model_free(model);
-    sot_session_info_init(NULL);
 }
 
 static void logits_arguments_are_checked(void **state)

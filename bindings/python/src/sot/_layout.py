@@ -493,7 +493,3 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
         [profile_p, POINTER(sot_break_even_params), POINTER(sot_break_even)],
     ),
 }
-# The _init functions, which all look alike.
-for struct in STRUCTS:
-    if struct is not sot_event:
-        FUNCTIONS[struct.__name__ + "_init"] = (None, [POINTER(struct)])

@@ -29,7 +29,6 @@ struct sot_decision {
     uint64_t latency_ns; /* from the beginning of the call to the decision */
 };
 #define SOT_DECISION_INIT SOT_STRUCT_INIT(sot_decision)
-SOT_API void sot_decision_init(sot_decision *decision);
 
 /* Decides whether a question suits SoT; params->router says who is asked. The prompting router lets
  * the model choose among A, B and C (paper App. C.1), greedily, behind history and system message:
