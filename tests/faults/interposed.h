@@ -34,7 +34,9 @@ typedef enum fault_kind {
     FAULT_RENAME,
     FAULT_UNLINK,
     FAULT_AFFINITY,
+    FAULT_PINNING,
     FAULT_ATTRIBUTES,
+    FAULT_STACK_SIZE,
     FAULT_SIGMASK,
     FAULT_MUTEX,
     FAULT_CONDITION,
@@ -43,12 +45,11 @@ typedef enum fault_kind {
 } fault_kind;
 
 static const char *const fault_names[FAULT_KINDS] = {
-    "nothing", "open",     "stat",
-    "fstat",   "mmap",     "madvise",
-    "mlock",   "read",     "write",
-    "fsync",   "close",    "rename",
-    "unlink",  "affinity", "thread attributes",
-    "sigmask", "mutex",    "condition variable",
+    "nothing",    "open",     "stat",    "fstat",
+    "mmap",       "madvise",  "mlock",   "read",
+    "write",      "fsync",    "close",   "rename",
+    "unlink",     "affinity", "pinning", "thread attributes",
+    "stack size", "sigmask",  "mutex",   "condition variable",
     "thread",
 };
 
@@ -124,6 +125,10 @@ FAULT_CALL(int, sched_getaffinity, FAULT_AFFINITY, -1, (pid_t process, size_t si
            (process, size, set))
 FAULT_CALL(int, pthread_attr_init, FAULT_ATTRIBUTES, errno, (pthread_attr_t * attributes),
            (attributes))
+FAULT_CALL(int, pthread_setaffinity_np, FAULT_PINNING, errno,
+           (pthread_t thread, size_t size, const cpu_set_t *set), (thread, size, set))
+FAULT_CALL(int, pthread_attr_setstacksize, FAULT_STACK_SIZE, errno,
+           (pthread_attr_t * attributes, size_t bytes), (attributes, bytes))
 FAULT_CALL(int, pthread_sigmask, FAULT_SIGMASK, errno,
            (int how, const sigset_t *restrict set, sigset_t *restrict before), (how, set, before))
 FAULT_CALL(int, pthread_mutex_init, FAULT_MUTEX, errno,

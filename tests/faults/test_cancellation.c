@@ -29,8 +29,9 @@ static long heap_bytes;
 enum {
     N_CASES = 36,
     N_RUNS = SANITIZED ? 40 : 300,
-    DEMO_SHARE = 5,    /* one run in so many is the demo model's, of which each takes 30 ms */
-    N_RUNS_WARM = 500, /* libc has what it keeps */
+    DEMO_SHARE = 5,        /* one run in so many is the demo model's, of which each takes 30 ms */
+    N_RUNS_WARM = 500,     /* libc has what it keeps */
+    N_RUNS_OF_ALL = 10000, /* from which on each event is among them */
     PROGRESS_S = 10
 };
 
@@ -339,6 +340,10 @@ static void session_cancelled_at_any_moment_goes_on(void **state)
                   sweep_size(&demo, demo.n_runs), demo.n_events,
                   demo.n_runs - sweep_size(&demo, demo.n_runs), tiny.n_runs,
                   sweep_size(&tiny, tiny.n_runs), tiny.n_events);
+    if (n >= N_RUNS_OF_ALL) {
+        assert_int_equal(sweep_size(&demo, demo.n_runs), demo.n_events);
+        assert_int_equal(sweep_size(&tiny, tiny.n_runs), tiny.n_events);
+    }
     assert_int_equal(heap_blocks, n_blocks);
     assert_int_equal(heap_bytes, n_bytes);
     if (!SANITIZED && n > N_RUNS_WARM) {
