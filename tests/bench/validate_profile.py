@@ -39,7 +39,8 @@ def parse_arguments():
     parser.add_argument("--points", default="2:12")
     parser.add_argument("--profile", metavar="FILE",
                         help="keep the profile here, or take this one, if it is there")
-    parser.add_argument("--resume", action="store_true", help="go on with what --json has")
+    parser.add_argument("--resume", action="store_true", help="go on with what --json has: take "
+                        "the sets and rounds that it lacks")
     parser.add_argument("--others", type=float, default=1, help="take a set again during which other "
                         "programs had more than this share of the CPUs")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no set after so long")
@@ -99,12 +100,12 @@ def bench(arguments, *words):
         sys.exit(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr.decode()}")
 
 
-def check(arguments, profile, lengths, folder):
+def check(arguments, n_rounds, profile, lengths, folder):
     """Estimated and measured ns of every part, one of each a round."""
     out = os.path.join(folder, "estimate.json")
     others = Others()
     bench(arguments, "estimate", "-p", profile, "--lengths", list_of(lengths), "--check",
-          arguments.model, "--rounds", str(arguments.rounds), "--json", out)
+          arguments.model, "--rounds", str(n_rounds), "--json", out)
     with open(out, encoding="utf-8") as file:
         estimate = json.load(file)["estimates"][0]
     parts = {name: {side: [sum(times) for times in
@@ -113,6 +114,14 @@ def check(arguments, profile, lengths, folder):
              for name, phases in PARTS.items()}
     paper = {key: value for key, value in estimate.items() if key.startswith("paper_")}
     return {"lengths": lengths, "parts": parts, "paper": paper, "others": others.share()}
+
+
+def add_rounds(one, more):
+    """Further rounds of the same set."""
+    for name, part in one["parts"].items():
+        for side, times in part.items():
+            times += more["parts"][name][side]
+    one["others"] = max(one["others"], more["others"])
 
 
 def ratio(part):
@@ -214,12 +223,19 @@ def main():
               "  ".join(f"{part:^20}" for part in PARTS))
         for i in range(arguments.sets):
             lengths = draw(arguments, generator)
-            while i >= len(sets) and time.monotonic() - began < arguments.seconds:
-                one = check(arguments, base, lengths, folder)
+            while time.monotonic() - began < arguments.seconds:
+                n_there = len(sets[i]["parts"]["SoT"]["measured_ns"]) if i < len(sets) else 0
+                if n_there >= arguments.rounds:
+                    break
+                one = check(arguments, arguments.rounds - n_there, base, lengths, folder)
                 print_set(i + 1, one)
-                if one["others"] <= arguments.others:
+                if one["others"] > arguments.others:
+                    continue
+                if n_there > 0:
+                    add_rounds(sets[i], one)
+                else:
                     sets.append(one)
-                    store(arguments, name, base, sets)
+                store(arguments, name, base, sets)
     for part, row in summarize(sets).items():
         print(f"{part:<16} within 10%: {row['within_10_percent']} of {row['sets']}; error: median "
               f"{100 * row['median_error']:.1f}%, largest {100 * row['largest_error']:.1f}%")
