@@ -1,8 +1,8 @@
 """sot.convert from PyTorch's .bin files: against torch itself, the safetensors package and
 Transformers, and files made to deceive.
 
-Skipped where torch is missing, as it is in `sh tests/check.sh python`, whose environment can be
-given it: build-python/bin/python -m pip install torch transformers safetensors
+Skipped where torch is missing, as it is in `sh tests/check.sh python`; `sh tests/soak.sh convert`
+installs it, and fails where anything is skipped.
 """
 
 from __future__ import annotations
