@@ -8,7 +8,7 @@
 #   tsan     thread sanitizer, the tests that use threads
 #   memcheck valgrind over build/: the programs, and tests of what they call
 #   python   build-python/: the Python package as pip installs it, its tests and its types
-#   cuda     nvcc, build-cuda/: libsot-cuda.so and what its kernels take of a multiprocessor
+#   cuda     nvcc, build-cuda/: libsot-cuda.so, what its kernels take; a GPU's tests, not run
 #   arm64    cross-compiled for AArch64, build-arm64/, the tests that depend on the machine, in qemu
 #   fuzz     clang 14's libFuzzer, build-fuzz/, every target for 20 seconds
 set -eu
@@ -48,7 +48,7 @@ build_and_test() {
     shift
     # shellcheck disable=SC2086
     cmake --preset "$preset" -B "$folder" -DSOT_TESTS=ON -DSOT_EXAMPLES=ON -DSOT_CUDA=OFF \
-        $arguments >/dev/null
+        -DSOT_WERROR=ON $arguments >/dev/null
     cmake --build "$folder" -j "$jobs" -- --no-print-directory -s
     ctest --test-dir "$folder" -j "$jobs" --output-on-failure --no-tests=error "$@"
 }
@@ -103,16 +103,22 @@ for stage in $stages; do
     cuda)
         need_cuda
         cmake --fresh --preset release -B build-cuda -DSOT_TESTS=OFF -DSOT_EXAMPLES=ON \
-            -DSOT_CUDA=ON -DSOT_NVCC="$NVCC" -DSOT_CUBLAS_ROOT="$CUBLAS_ROOT" >/dev/null
+            -DSOT_CUDA=ON -DSOT_NVCC="$NVCC" -DSOT_CUBLAS_ROOT="$CUBLAS_ROOT" \
+            -DSOT_WERROR=ON >/dev/null
         echo "kernels: $NVCC${CUBLAS_ROOT:+, cuBLAS in $CUBLAS_ROOT}"
         cmake --build build-cuda -j "$jobs" -- --no-print-directory -s
         python3 tests/cuda/resources.py build-cuda/kernels
         SOT_BUILD_DIR=build-cuda sh tests/cuda/test_plugin.sh
         SOT_BUILD_DIR=build-cuda sh tests/packaging/test_debs.sh
+        cmake -B build-cuda -DSOT_TESTS=ON >/dev/null
+        cmake --build build-cuda -j "$jobs" --target gpu_programs -- --no-print-directory -s
         ;;
     python) check_python ;;
     fuzz) sh tests/fuzz/run.sh 20 ;;
-    tsan) build_and_test tsan build-tsan -- -R 'pool|threads|session|backend|soak|sot_command' ;;
+    tsan)
+        build_and_test tsan build-tsan -- \
+            -R 'pool|threads|session|backend|soak|cancellation|sot_command'
+        ;;
     esac
     echo "== $stage passed in $(($(date +%s) - began)) s"
 done
