@@ -2,8 +2,9 @@
 # What can be said of the sources without running them: clang-format, shellcheck, cppcheck, clang-tidy.
 # Usage: sh tests/static.sh [FILE...]     C files of lib/ and examples/ for clang-tidy; default: all
 # What is excused, and why, stands in .clang-tidy and those of the folders below, in this script, and
-# beside each NOLINT, cppcheck-suppress and "shellcheck disable". Tests are formatted, but neither
-# cppcheck nor clang-tidy reads them: what these suppose is seen when they run under the sanitizers.
+# beside each NOLINT and cppcheck-suppress; shellcheck's SC2086 and SC2046 are disabled where a list of
+# words is meant to be split. Tests are formatted, but neither cppcheck nor clang-tidy reads them: what
+# these suppose is seen when they run under the sanitizers. Neither reads CUDA either.
 set -eu
 cd "$(dirname "$0")/.."
 . tests/packages.sh

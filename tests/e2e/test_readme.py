@@ -57,7 +57,8 @@ class Readme(unittest.TestCase):
     @needs_plain_build
     def test_program_compiles_as_stated_and_answers(self):
         commands = block_with("sh", "pkg-config").splitlines()
-        self.assertEqual(commands[:2], ["cmake --preset release && cmake --build build -j",
+        self.assertEqual(commands[:2], ["cmake --preset release -DSOT_TESTS=OFF && "
+                                        "cmake --build build -j",
                                         "sudo cmake --install build && sudo ldconfig"])
         with tempfile.TemporaryDirectory() as folder:
             shell(f"cmake --install '{BUILD}' --prefix '{folder}/usr' >installed", folder)
@@ -101,6 +102,16 @@ class Readme(unittest.TestCase):
             script = command.split("#")[0].split()[1]
             self.assertTrue(os.path.isfile(os.path.join(ROOT, script)), script)
             subprocess.run(["sh", "-n", script], cwd=ROOT, check=True)
+
+    @needs_demo
+    @needs_plain_build
+    def test_demo_answers_in_both_modes(self):
+        if os.path.realpath(BUILD) != os.path.join(ROOT, "build"):
+            print("SKIPPED: demo.sh builds in build/ alone", file=sys.stderr)
+            self.skipTest("another build folder")
+        said = shell("sh examples/demo.sh 'What is a good picnic?'", ROOT)
+        self.assertIn("What is a good picnic?", said)
+        self.assertRegex(said, r"(?m)^1\. .*\n(.*\n)*2\. ")
 
 
 if __name__ == "__main__":
