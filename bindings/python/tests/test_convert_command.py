@@ -86,6 +86,21 @@ def test_command_that_fails_exits_1_with_one_sentence(tmp_path: pathlib.Path) ->
                              "is expected\n")
 
 
+def test_command_prints_no_control_characters(tmp_path: pathlib.Path,
+                                              monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_folder(tmp_path / "source", small_tensors())
+    assert main([str(source), str(tmp_path / "n\x1bw\udcff")]) == 0
+    assert "n\\x1bw\\udcff: 4 tensors" in capsys.readouterr().out
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device", "the-\x1b[1mdisk")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert main([str(source), str(tmp_path / "new")]) == 1
+    assert "the-\\x1b[1mdisk: No space" in capsys.readouterr().err
+
+
 def test_disk_that_fails_is_told_with_its_file(tmp_path: pathlib.Path,
                                                monkeypatch: pytest.MonkeyPatch,
                                                capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,15 +77,89 @@ def test_files_beside_the_weights_are_copied_or_left(tmp_path: pathlib.Path) -> 
         "model.safetensors", "tokenizer.model"]
 
 
-def test_links_of_a_download_cache_are_followed(tmp_path: pathlib.Path) -> None:
-    blobs = make_folder(tmp_path / "blobs", small_tensors())
-    snapshot = tmp_path / "snapshot"
-    snapshot.mkdir()
+def make_cache(cache: pathlib.Path) -> pathlib.Path:
+    """A snapshot as Hugging Face's download cache has it."""
+    blobs = make_folder(cache / "blobs", small_tensors())
+    snapshot = cache / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
     for name in os.listdir(blobs):
-        (snapshot / name).symlink_to(blobs / name)
-    convert(snapshot, tmp_path / "new")
+        (blobs / name).rename(blobs / ("sha-of-" + name))
+        (snapshot / name).symlink_to(f"../../blobs/sha-of-{name}")
+    return snapshot
+
+
+def test_links_of_a_download_cache_are_followed(tmp_path: pathlib.Path) -> None:
+    snapshot = make_cache(tmp_path / "models--a--b")
+    (tmp_path / "link").symlink_to(snapshot)
+    for source in (snapshot, tmp_path / "link"):
+        convert(source, tmp_path / "new", force=True)
+        assert read_folder(tmp_path / "new") == small_tensors()
+        assert sorted(os.listdir(tmp_path / "new")) == sorted(os.listdir(snapshot))
+        assert not any(path.is_symlink() for path in (tmp_path / "new").iterdir())
+
+
+def test_links_within_the_folder_and_of_weights_are_followed(tmp_path: pathlib.Path) -> None:
+    source = make_folder(tmp_path / "source", small_tensors())
+    (source / "model.safetensors").rename(tmp_path / "elsewhere")
+    (source / "model.safetensors").symlink_to(tmp_path / "elsewhere")
+    (source / "LICENSE").write_text("free")
+    (source / "LICENSE.txt").symlink_to("LICENSE")
+    convert(source, tmp_path / "new")
     assert read_folder(tmp_path / "new") == small_tensors()
-    assert not (tmp_path / "new" / "model.safetensors").is_symlink()
+    assert (tmp_path / "new" / "LICENSE.txt").read_text() == "free"
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "tokenizer.model", "x.json"])
+@pytest.mark.parametrize("where", ["secret", "source/.git/config", "blobs/secret"])
+def test_link_that_brings_another_file_is_refused(tmp_path: pathlib.Path, name: str,
+                                                  where: str) -> None:
+    source = make_folder(tmp_path / "source", small_tensors())
+    secret = tmp_path / where
+    secret.parent.mkdir(parents=True, exist_ok=True)
+    secret.write_text('{"token": "hunter2"}')
+    (source / name).unlink(missing_ok=True)
+    (source / name).symlink_to(secret)
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ConvertError) as failure:
+        convert(source, tmp_path / "new")
+    assert f"{source / name}: is a link out of the folder, to {secret};" in str(failure.value)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_link_that_brings_another_file_is_refused_for_gguf(tmp_path: pathlib.Path) -> None:
+    source = copy_golden("linear", tmp_path / "source")
+    (source / "README.md").symlink_to(__file__)
+    with pytest.raises(ConvertError, match="README.md: is a link out of the folder"):
+        convert(source, tmp_path / "new.gguf")
+
+
+def test_blobs_of_a_cache_that_are_a_link_are_not_followed(tmp_path: pathlib.Path) -> None:
+    snapshot = make_cache(tmp_path / "models--a--b")
+    (tmp_path / "models--a--b" / "blobs").rename(tmp_path / "home")
+    (tmp_path / "models--a--b" / "blobs").symlink_to(tmp_path / "home")
+    with pytest.raises(ConvertError, match="is a link out of the folder"):
+        convert(snapshot, tmp_path / "new")
+
+
+def test_config_that_is_no_file_is_refused(tmp_path: pathlib.Path) -> None:
+    source = make_folder(tmp_path / "source", small_tensors())
+    (source / "config.json").unlink()
+    os.mkfifo(source / "config.json")  # opening it would wait for ever
+    with pytest.raises(ConvertError, match="config.json: is no regular file"):
+        convert(source, tmp_path / "new")
+
+
+def test_names_are_printable_in_sentences(tmp_path: pathlib.Path) -> None:
+    source = make_folder(tmp_path / "\x1b[2Jsource", small_tensors())
+    (source / "model.safetensors").rename(source / "one.safetensors")
+    (source / "model.safetensors.index.json").write_text(json.dumps(
+        {"weight_map": {"a\x1b]0;b\n\x9b": "/\u202e"}}))
+    with pytest.raises(ConvertError) as failure:
+        convert(source, tmp_path / "new")
+    assert str(failure.value).isprintable() and "a\\x1b]0;b\\n\\x9b" in str(failure.value)
+    (source / "config.json").unlink()
+    with pytest.raises(ConvertError, match=r"/\\x1b\[2Jsource/config.json: cannot be read"):
+        convert(source, tmp_path / "new")
 
 
 INDEX_CASES = {

@@ -1,5 +1,6 @@
 """A checkpoint's folder: which files hold its weights, what its index says of them, which other
-files belong to it. The folder's owner is not trusted: an index names files inside the folder only.
+files belong to it. The folder's author is not trusted: an index names files inside the folder
+only, and no link brings a file from elsewhere into what is made of the folder.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Weights:
 def read_json_file(path: str) -> dict[str, Any]:
     """The object that a JSON file holds."""
     name = os.path.basename(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ConvertError(f"{path}: is no regular file")
     try:
         with open(path, "rb") as file:
             text = file.read(_JSON_BYTES_MAX + 1)
@@ -111,8 +114,22 @@ def read_weights(folder: str) -> Weights:
     return Weights(kind, paths, kept, dropped)
 
 
+def _check_link(folder: str, name: str) -> None:
+    """Weights may be links to anywhere: only tensors come out of them. What is copied as it is
+    could be any file of the user's, which then is passed on with the rest."""
+    home = os.path.realpath(folder)
+    path = os.path.realpath(os.path.join(folder, name))
+    cache, is_cache, _ = home.rpartition("/snapshots/")  # whose files are links to blobs
+    if os.path.dirname(path) not in ([home, cache + "/blobs"] if is_cache else [home]):
+        raise ConvertError(f"{os.path.join(folder, name)}: is a link out of the folder, to {path}; "
+                           "put a copy of the file there if it belongs to the checkpoint")
+
+
 def copied_files(folder: str) -> list[str]:
     """Names of the files that go with the weights: configuration, tokenizer, licence."""
-    return [name for name in sorted(os.listdir(folder))
-            if (name.endswith(_COPIED_SUFFIXES) or name.split(".")[0] in _COPIED_NAMES)
-            and not name.endswith(".index.json") and os.path.isfile(os.path.join(folder, name))]
+    names = [name for name in sorted(os.listdir(folder))
+             if (name.endswith(_COPIED_SUFFIXES) or name.split(".")[0] in _COPIED_NAMES)
+             and not name.endswith(".index.json") and os.path.isfile(os.path.join(folder, name))]
+    for name in names:
+        _check_link(folder, name)
+    return names

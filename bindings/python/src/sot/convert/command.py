@@ -12,6 +12,7 @@ from types import FrameType
 
 from .conversion import Summary, convert
 from .progress_bar import ProgressBar
+from .tensor import printable
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -51,6 +52,10 @@ Safety:
   cannot run code; what is unpickled is checked. DST appears only when complete: until then there
   is DST.part-PID beside it, which is removed also on Ctrl-C and SIGTERM. SRC is never
   changed, and nothing else may change it meanwhile.
+  Weights may be links to anywhere, as only tensors are taken from them. A file that is copied may
+  be a link to another one in SRC or, where SRC is a snapshot of a download cache, to one of the
+  cache's blobs; any other link is an error, since SRC's author could bring a file of yours into
+  DST by it.
 
 Requirements:
   torch, for .bin files and for rounding (pip install torch; the CPU build will do). Safetensors
@@ -107,7 +112,7 @@ def _summary(summary: Summary) -> str:
     if summary.dropped:
         more = f" and {len(summary.dropped) - 1} more" if len(summary.dropped) > 1 else ""
         lines.append(f"not taken over: {summary.dropped[0]}{more}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _sentence(error: Exception) -> str:
@@ -132,7 +137,7 @@ def _run(arguments: argparse.Namespace, bar: ProgressBar) -> int:
                           verify=not arguments.no_verify, progress=bar)
     except Exception as error:
         bar.clear()
-        print(f"sot.convert: {_sentence(error)}", file=sys.stderr)
+        print(f"sot.convert: {printable(_sentence(error))}", file=sys.stderr)
         return EXIT_FAILED
     bar.clear()
     if not arguments.quiet:

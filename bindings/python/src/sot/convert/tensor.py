@@ -19,8 +19,18 @@ NAME_BYTES_MAX = 255  # of a tensor that libsot reads
 TORCH_OLDEST = (2, 6)
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what a terminal would obey, or could not show: a checkpoint's names
+    may hold anything."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 class ConvertError(Exception):
-    """A conversion that failed; its text is one sentence that names the file and the tensor."""
+    """A conversion that failed; its text is one printable sentence that names the file and the
+    tensor."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
 
 
 @dataclass(frozen=True)
