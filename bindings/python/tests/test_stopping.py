@@ -13,6 +13,7 @@ from conftest import QUESTION, ROOT
 
 import sot
 from sot import _library
+from sot._call import Call, Mailbox
 
 LONG = {"ignore_stops": True, "mode": "normal", "max_tokens": 900}
 """Options of a call that takes long, for the demo model."""
@@ -132,6 +133,52 @@ def test_late_stop_does_not_reach_next_call(own_session, monkeypatch):
     assert answer.finish == sot.Finish.LENGTH
 
 
+def test_stop_of_a_call_that_is_busy_does_not_reach_the_other(own_session, monkeypatch):
+    real = _library.library()
+    entered, go_on = threading.Event(), threading.Event()
+
+    class LateEntry:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def sot_generate(self, *arguments):
+            entered.set()
+            go_on.wait()
+            return real.sot_generate(*arguments)
+
+    # Its router is asked when the loop begins, so that it is in the library until then.
+    options = {"mode": "routed", "router": lambda question: False, "max_tokens": 2}
+    stream = own_session.stream("Why?", ignore_stops=True, **options)
+    while stream._call.mail.items.empty():
+        time.sleep(0.001)
+    with monkeypatch.context() as patched:
+        patched.setattr(_library, "_loaded", LateEntry())
+        other = own_session.stream(QUESTION)
+        while not (entered.is_set() or other._call.ended):
+            time.sleep(0.001)
+        other.cancel()
+        go_on.set()
+        with pytest.raises(sot.BusyError):
+            list(other)
+    assert sot.DecisionEvent in {type(event) for event in stream}
+    assert stream.answer.finish == sot.Finish.LENGTH
+
+
+def test_every_call_that_was_left_ends_before_the_next_one(own_session):
+    """Also where a second stream was let go before it was told that the session is busy."""
+    go_on = [threading.Event() for _ in range(2)]
+    calls = [Call(lambda event=event: event.wait(20) - 1, Mailbox()) for event in go_on]
+    for call in calls:
+        call.start()
+        own_session._leave(call)
+    go_on[1].set()
+    timer = threading.Timer(0.2, go_on[0].set)
+    timer.start()
+    own_session.logits([1])
+    assert [call.ended for call in calls] == [True, True]
+    timer.join()
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -190,6 +237,99 @@ def test_interrupts_at_random_times_leave_session_usable(own_session):
     finally:
         signal.signal(signal.SIGALRM, before)
     assert hits > 10
+
+
+INTERRUPTED = """
+import sys, sot
+from sot._call import Call, Mailbox
+
+def interrupt_at(n, call):
+    "False where call has no n-th place at which Python looks for signals."
+    def profile(frame, event, _):
+        nonlocal n
+        if event in ("call", "c_return") and "/sot/_" in frame.f_code.co_filename:
+            n -= 1
+            if n == 0:
+                raise KeyboardInterrupt
+    try:
+        sys.setprofile(profile)
+        try:
+            call()
+        finally:
+            sys.setprofile(None)
+    except KeyboardInterrupt:
+        pass
+    return n <= 0
+"""
+
+
+def test_interrupt_anywhere_in_stop_leaves_a_call_that_ends(program):
+    out = program(
+        INTERRUPTED
+        + """
+n = 1
+while True:
+    call = Call(lambda: 0, Mailbox())  # its worker never comes
+    if not interrupt_at(n, call.stop):
+        break
+    call.abort()
+    assert call.ended and call.status == sot.Status.ERR_CANCELLED
+    n += 1
+print(n)
+"""
+    )
+    assert int(out) > 5
+
+
+def test_interrupt_anywhere_leaves_session_and_chat_usable(program):
+    out = program(
+        INTERRUPTED
+        + """
+session = sot.Session(sot.Model("examples/model/demo.gguf"), n_threads=1, n_ctx=256)
+options = dict(mode="normal", max_tokens=1, conversation="none")
+chat = sot.Chat()
+chat.append("a", "b")
+for call in (
+    lambda: session.generate("a", on_event=lambda event: None, **options),
+    lambda: list(session.stream("a", **options)),
+    lambda: session.logits([1, 2]),
+    lambda: chat.generate(session, "a", **options),
+    lambda: list(chat.stream(session, "a", **options)),
+    lambda: chat.append("a", "b"),
+    lambda: chat[0],
+):
+    n = 1
+    while interrupt_at(n, call):
+        session.logits([1])
+        assert chat[0] == ("a", "b")
+        chat.generate(session, "a", **options)
+        chat.clear()
+        chat.append("a", "b")
+        n += 1
+    print(n)
+"""
+    )
+    assert all(int(n) > 5 for n in out.split())
+
+
+def test_recursion_error_at_any_depth_comes_out(program):
+    """And does not make a call that cannot be stopped for want of room try for ever."""
+    out = program(
+        """
+import sys, sot
+session = sot.Session(sot.Model("examples/model/demo.gguf"), n_threads=1, n_ctx=64)
+def descend(n):
+    return descend(n - 1) if n else session.logits([1])
+limit, refused = sys.getrecursionlimit(), 0
+for n in range(limit - 60, limit):
+    try:
+        descend(n)
+    except (RecursionError, sot.BusyError):
+        refused += 1
+print(refused)
+"""
+    )
+    assert 1 < int(out) < 60
 
 
 def test_interrupt_stops_prefill():

@@ -125,6 +125,16 @@ def test_cancelled_task_frees_session(session):
     assert len(asyncio.run(main()).points) == 1
 
 
+def test_exception_of_router_comes_out_of_async_for(session):
+    async def main():
+        async for _ in session.stream("Why?", mode="routed", router=lambda question: 1 // 0):
+            pass
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(main())
+    assert session.generate(QUESTION, max_points=1, max_point_tokens=2).points
+
+
 def test_async_with_closes(session):
     async def main():
         async with session.stream(QUESTION) as stream:

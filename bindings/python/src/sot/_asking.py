@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
 
 from . import _layout
 from ._call import Call, Mailbox
-from ._constants import RouterKind, Status
+from ._constants import Status
 from ._events import event_of
-from ._library import library
 from ._options import Options, Packed, decide
 from ._owned import Owned
-from ._records import sized
+from ._turn import Turn
 
 if TYPE_CHECKING:
     from ._session import Session
@@ -40,7 +39,6 @@ class Asking(Generic[T]):
         out: Optional[Owned] = None,
         *,
         streaming: bool = False,
-        on_end: Optional[Callable[[], None]] = None,
     ) -> None:
         packed = Packed(options)
         if streaming and packed.on_event is not None:
@@ -50,17 +48,10 @@ class Asking(Generic[T]):
             packed.struct.on_event = _event_callback(mail, streaming)
         if packed.on_route is not None:
             packed.struct.on_route = _route_callback(mail)
-        handle = session._begin()
+        turn = session._begin()
         self._make = make
         self._out = out
-        self.call = Call(
-            _function(handle, packed, invoke, out),
-            mail,
-            _handler(packed),
-            lambda: library().sot_session_cancel(handle.cell),
-            lambda: use_up_cancel(handle),
-            on_end,
-        )
+        self.call = Call(_function(turn, packed, invoke, out), mail, _handler(packed), turn)
 
     def run(self) -> T:
         """Runs the call to its end and returns what came of it."""
@@ -80,14 +71,12 @@ class Asking(Generic[T]):
 
 
 def _function(
-    handle: Owned, packed: Packed, invoke: Invoke, out: Optional[Owned]
+    turn: Turn, packed: Packed, invoke: Invoke, out: Optional[Owned]
 ) -> Callable[[], int]:
     """What the worker runs; it keeps session and parameters alive."""
 
     def function() -> int:
-        return invoke(
-            handle.cell, ctypes.byref(packed.struct), None if out is None else out.out()
-        )
+        return invoke(turn.cell, ctypes.byref(packed.struct), None if out is None else out.out())
 
     return function
 
@@ -121,12 +110,3 @@ def _handler(packed: Packed) -> Callable[[Any], Any]:
         return function(item.text if isinstance(item, _RouteQuestion) else item)
 
     return handle
-
-
-def use_up_cancel(handle: Owned) -> None:
-    """A request to cancel that comes when the call has returned would stop the session's next one.
-    This call, which the library refuses once it has the session, uses the request up."""
-    params = sized(_layout.sot_generate_params)
-    params.router = RouterKind.TRAINED
-    decision = sized(_layout.sot_decision)
-    library().sot_route(handle.cell, b"-", ctypes.byref(params), ctypes.byref(decision))

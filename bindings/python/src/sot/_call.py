@@ -7,8 +7,10 @@ for its end, which takes one pass over the weights at most, and goes on its way.
 
   CALL-1  callbacks run in the waiting thread, never in the worker, which waits for their reply
   CALL-2  when wait() has returned or raised, the library is no longer in the call
-  CALL-3  the worker runs only if it is first to take the claim; who gives up before, takes it
-  CALL-4  a request to stop reaches the running call alone, never the session's next one
+  CALL-3  a call that is stopped before its worker takes it never runs, and ends all the same
+  CALL-4  a request to stop reaches its own call alone, no other and no later one on that session
+  CALL-5  signals come between any two steps of the waiting thread: it takes locks by `with` alone,
+          and all that it does to end a call may be done again
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 import queue
 import threading
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Callable, Deque, Optional, Set, Tuple
 
 from ._constants import Status
@@ -26,6 +29,8 @@ from ._library import last_message
 
 if TYPE_CHECKING:
     import asyncio
+
+    from ._turn import Turn
 
 END = object()
 """The last item of a call; it stays in the mailbox, for whoever else waits there."""
@@ -113,8 +118,8 @@ class Call:
     """One call into the library.
 
     function returns a status; it runs on the worker and keeps what it needs alive. handle answers
-    the items that were left with Mailbox.ask. cancel makes function return soon, settle takes back
-    a request to cancel that came too late; both may be None.
+    the items that were left with Mailbox.ask. turn is the call's time on a session; a call without
+    one is stopped by its callbacks alone.
     """
 
     def __init__(
@@ -122,25 +127,19 @@ class Call:
         function: Callable[[], int],
         mail: Mailbox,
         handle: Optional[Callable[[Any], Any]] = None,
-        cancel: Optional[Callable[[], None]] = None,
-        settle: Optional[Callable[[], None]] = None,
-        on_end: Optional[Callable[[], None]] = None,
+        turn: Optional[Turn] = None,
     ) -> None:
         self.mail = mail
         self._handle = handle
         self.pid = os.getpid()
-        self.status = 0
-        self.message = ""
+        self.status = int(Status.ERR_CANCELLED)
+        self.message = "cancelled before it began"
         self.ended = False
         self._function: Optional[Callable[[], int]] = function
-        self._cancel = cancel
-        self._settle = settle
-        self._on_end = on_end
-        self._claim = threading.Lock()
-        # Held while a request to cancel is decided upon; the garbage collector may make another.
-        self._in_library = threading.RLock()
+        self._turn = turn
+        # Held while stopping and beginning are decided upon; the garbage collector may stop, too.
+        self._deciding = threading.RLock()
         self._running = False
-        self._cancelled = False
         self._worker: Optional[int] = None
 
     def start(self) -> None:
@@ -148,14 +147,13 @@ class Call:
         _running.add(self)
         try:
             threading.Thread(target=self._work, name="sot", daemon=True).start()
+        except RecursionError:
+            raise
         except RuntimeError as error:
-            self._give_up()
+            self.stop()
             raise ThreadError(str(error)) from error
 
     def _work(self) -> None:
-        if not self._claim.acquire(blocking=False):
-            return
-        self._worker = threading.get_ident()
         try:
             self._run()
         except BaseException as error:
@@ -164,33 +162,31 @@ class Call:
             self._finish()
 
     def _run(self) -> None:
-        function, self._function = self._function, None
-        assert function is not None
-        self._running = True
-        status = function()
-        with self._in_library:
-            self._running = False
-        if status != 0:
-            self.message = last_message()
-        self.status = status
-        if self._cancelled and self._settle is not None:
-            self._settle()
+        with self._deciding:
+            self._worker = threading.get_ident()
+            function, self._function = self._function, None
+            turn = self._turn
+        if function is None:
+            return
+        with turn or nullcontext():
+            with self._deciding:
+                self._running = not self.mail.stopped
+            if not self._running:
+                return
+            try:
+                status = function()
+            finally:
+                with self._deciding:
+                    self._running = False
+            if status != 0:
+                self.message = last_message()
+            self.status = status
 
     def _finish(self) -> None:
-        self._function = self._handle = self._cancel = self._settle = None
-        on_end, self._on_end = self._on_end, None
-        if on_end is not None:
-            on_end()
+        self._function = self._handle = self._turn = None
         self.ended = True
         _running.discard(self)
         self.mail.post(END)
-
-    def _give_up(self) -> None:
-        """Ends a call whose worker has not begun; one that has is left alone."""
-        if self._claim.acquire(blocking=False):
-            self.status = Status.ERR_CANCELLED
-            self.message = "cancelled before it began"
-            self._finish()
 
     def stop(self) -> None:
         """Asks the library to end the call soon; does not wait. From any thread."""
@@ -198,17 +194,29 @@ class Call:
         self.mail.replies.put(_STOP)
         if self.pid != os.getpid():
             return
-        self._give_up()
-        with self._in_library:
-            cancel = self._cancel
-            if self._running and cancel is not None:
-                self._cancelled = True
-                cancel()
+        with self._deciding:
+            if self._worker is None:
+                self._finish()
+            elif self._running and self._turn is not None:
+                self._turn.cancel()
 
-    def drain(self) -> None:
-        """Waits for the end of a call that was stopped. Later signals do not cut it short; what
-        their handlers raise comes out when the call has ended."""
+    def abort(self) -> None:
+        """Stops the call and waits for its end, whatever signals come meanwhile; what their
+        handlers raise comes out then."""
         late: Optional[BaseException] = None
+        while True:
+            try:
+                self.stop()
+                self._await_end()
+                break
+            except RecursionError:
+                raise  # trying on would never end, and a call begins where there is more room
+            except BaseException as error:
+                late = error
+        if late is not None:
+            raise late
+
+    def _await_end(self) -> None:
         while not (self.ended or self._worker == threading.get_ident()):
             if self.pid != os.getpid():
                 return
@@ -216,42 +224,20 @@ class Call:
                 self.mail.items.get(timeout=0.1)
             except queue.Empty:
                 pass
-            except BaseException as error:
-                late = error
         if self.ended:
             self.mail.post(END)
-        if late is not None:
-            raise late
-
-    def abort(self) -> None:
-        """Stops the call and waits for its end, whatever signals come meanwhile."""
-        late: Optional[BaseException] = None
-        while True:
-            try:
-                self.stop()
-                break
-            except BaseException as error:
-                late = error
-        self.drain()
-        if late is not None:
-            raise late
 
     def deal_with(self, item: Any) -> Any:
         """Answers a request and returns None; returns any other item, END being the last one.
-        Where the request's handler raises, the call is stopped."""
+        Raises what the request's handler raises, and whoever called stops the call then."""
         if item is END:
             self.mail.post(END)
         if not isinstance(item, _Request):
             return item
         handle = self._handle
-        if self.mail.stopped or handle is None:
-            return None
-        try:
+        if handle is not None and not self.mail.stopped:
             self.mail.replies.put(handle(item.item))
-            return None
-        except BaseException:
-            self.abort()
-            raise
+        return None
 
     def check_process(self) -> None:
         """Raises ForkError in a child of the process that began the call."""
@@ -259,16 +245,11 @@ class Call:
             raise ForkError("a call that process {} began goes on there only".format(self.pid))
 
     def next_item(self) -> Any:
-        """Waits for the next item that is not a request; END is the last one. Whatever a signal or
-        a handler raises stops the call."""
+        """Waits for the next item that is not a request; END is the last one. Raises what a signal
+        or a handler raises, and whoever called aborts the call then."""
         while True:
             self.check_process()
-            try:
-                item = self.mail.items.get()
-            except BaseException:
-                self.abort()
-                raise
-            item = self.deal_with(item)
+            item = self.deal_with(self.mail.items.get())
             if item is not None:
                 return item
 
@@ -301,11 +282,10 @@ def wait_for(
     function: Callable[[], int],
     mail: Optional[Mailbox] = None,
     handle: Optional[Callable[[Any], Any]] = None,
-    cancel: Optional[Callable[[], None]] = None,
-    settle: Optional[Callable[[], None]] = None,
+    turn: Optional[Turn] = None,
 ) -> None:
     """Runs function on a worker to its end and raises the exception of its status."""
-    call = Call(function, mail or Mailbox(), handle, cancel, settle)
+    call = Call(function, mail or Mailbox(), handle, turn)
     call.wait()
     if call.status != 0:
         raise call.error()

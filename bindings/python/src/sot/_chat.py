@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from contextlib import contextmanager
 from typing import (
     TYPE_CHECKING,
     Any,
-    Iterator,
     NamedTuple,
     Optional,
     Sequence,
@@ -32,6 +30,8 @@ from ._stream import Stream
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+_IN_USE = "the chat is in use by another call"
+
 
 class Round(NamedTuple):
     """A question and its final answer."""
@@ -47,7 +47,8 @@ class Chat(Sequence[Round]):
     reserve_tokens: kept free behind the prompt for what will be written; 0: a quarter of the
     session's n_ctx. keep_all: a full context is an error; no round is ever left out.
 
-    While a round is generated, everything else raises BusyError, and so do two threads at once.
+    Any thread may use it. While a round is generated, everything else raises BusyError, and so does
+    a round that begins while another thread is in a call.
 
     Raises OutOfMemoryError.
     """
@@ -58,7 +59,10 @@ class Chat(Sequence[Round]):
 
     def _open(self, reserve_tokens: int, keep_all: bool, function: Any, *arguments: Any) -> None:
         self._owned: Optional[Owned] = None
-        self._in_use = threading.Lock()
+        # Only `with` takes it, so that no signal comes between taking and holding it; re-entrant,
+        # since a signal's handler may use the chat.
+        self._lock = threading.RLock()
+        self._is_generating = False
         params = sized(_layout.sot_chat_params)
         params.reserve_tokens = _pack.number("reserve_tokens", reserve_tokens)
         params.flags = ChatFlags.KEEP_ALL if keep_all else 0
@@ -78,29 +82,35 @@ class Chat(Sequence[Round]):
     def save(self, path: _pack.Path) -> None:
         """Writes all rounds as JSON lines, beside path and then in its place. Raises FileError,
         OutOfMemoryError."""
-        with self._exclusive() as cell:
-            check(library().sot_chat_save(cell, _pack.path("path", path)))
+        encoded = _pack.path("path", path)
+        with self._lock:
+            owned = self._idle()
+            check(library().sot_chat_save(owned.cell, encoded))
 
     def append(self, question: str, answer: str) -> None:
         """Adds a round; the question is not empty. Raises ArgumentError, OutOfMemoryError."""
         texts = _pack.text("question", question), _pack.text("answer", answer)
-        with self._exclusive() as cell:
-            check(library().sot_chat_append(cell, *texts))
+        with self._lock:
+            owned = self._idle()
+            check(library().sot_chat_append(owned.cell, *texts))
 
     def clear(self) -> None:
         """Forgets all rounds."""
-        with self._exclusive() as cell:
-            check(library().sot_chat_clear(cell))
+        with self._lock:
+            owned = self._idle()
+            check(library().sot_chat_clear(owned.cell))
 
     @property
     def dropped(self) -> int:
         """How many of the oldest rounds are no longer sent because a context was full."""
-        with self._exclusive() as cell:
-            return int(library().sot_chat_dropped(cell))
+        with self._lock:
+            owned = self._idle()
+            return int(library().sot_chat_dropped(owned.cell))
 
     def __len__(self) -> int:
-        with self._exclusive() as cell:
-            return int(library().sot_chat_count(cell))
+        with self._lock:
+            owned = self._idle()
+            return int(library().sot_chat_count(owned.cell))
 
     @overload
     def __getitem__(self, i: int) -> Round: ...
@@ -110,12 +120,13 @@ class Chat(Sequence[Round]):
 
     def __getitem__(self, i: Union[int, slice]) -> Union[Round, Tuple[Round, ...]]:
         lib = library()
-        with self._exclusive() as cell:
-            found = range(lib.sot_chat_count(cell))[i]
+        with self._lock:
+            owned = self._idle()
+            found = range(lib.sot_chat_count(owned.cell))[i]
             rounds = tuple(
                 Round(
-                    lib.sot_chat_question(cell, j).decode("utf-8", "replace"),
-                    lib.sot_chat_answer(cell, j).decode("utf-8", "replace"),
+                    lib.sot_chat_question(owned.cell, j).decode("utf-8", "replace"),
+                    lib.sot_chat_answer(owned.cell, j).decode("utf-8", "replace"),
                 )
                 for j in ([found] if isinstance(found, int) else found)
             )
@@ -138,17 +149,25 @@ class Chat(Sequence[Round]):
     ) -> Asking[Answer]:
         encoded = _pack.text("question", question)
         generate = library().sot_chat_generate
-        owned = self._take()
-        try:
-            return session._ask_answer(
-                options,
-                lambda s, p, out: int(generate(owned.cell, s, encoded, p, out)),
-                streaming=streaming,
-                on_end=self._in_use.release,
-            )
-        except BaseException:
-            self._in_use.release()
-            raise
+        with self._lock:
+            owned = self._idle()
+
+        def invoke(cell: Any, params: Any, out: Any) -> int:
+            # On the worker, to which signals do not come. It must not wait: one may have come to
+            # the lock's holder, and its handler may be what asks.
+            if not self._lock.acquire(blocking=False):
+                raise BusyError(_IN_USE)
+            try:
+                self._idle()
+                self._is_generating = True
+            finally:
+                self._lock.release()
+            try:
+                return int(generate(owned.cell, cell, encoded, params, out))
+            finally:
+                self._is_generating = False
+
+        return session._ask_answer(options, invoke, streaming=streaming)
 
     def close(self) -> None:
         """Frees the chat, when a round that is being generated has ended."""
@@ -160,17 +179,8 @@ class Chat(Sequence[Round]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self) -> Owned:
-        """The chat for one call, with the lock held."""
-        owned = alive(self._owned, "chat")
-        if not self._in_use.acquire(blocking=False):
-            raise BusyError("the chat is in use by another call")
-        return owned
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[Any]:
-        owned = self._take()
-        try:
-            yield owned.cell
-        finally:
-            self._in_use.release()
+    def _idle(self) -> Owned:
+        """The chat, for one call with the lock held."""
+        if self._is_generating:
+            raise BusyError(_IN_USE)
+        return alive(self._owned, "chat")

@@ -6,7 +6,6 @@ import ctypes
 from typing import Any, Callable, Optional, Sequence
 
 from . import _layout, _pack
-from ._asking import use_up_cancel
 from ._call import Mailbox, wait_for
 from ._constants import ProfileFlags
 from ._errors import ArgumentError
@@ -88,16 +87,9 @@ class Profile:
         mail: Optional[Mailbox] = None,
         handle: Optional[Callable[[Any], Any]] = None,
     ) -> Profile:
-        lib = library()
-        asked = session._begin()
-        owned = Owned(_layout.profile_p, lib.sot_profile_free)
-        wait_for(
-            lambda: function(asked.cell, owned.out()),
-            mail,
-            handle,
-            lambda: lib.sot_session_cancel(asked.cell),
-            lambda: use_up_cancel(asked),
-        )
+        turn = session._begin()
+        owned = Owned(_layout.profile_p, library().sot_profile_free)
+        wait_for(lambda: function(turn.cell, owned.out()), mail, handle, turn)
         return cls(owned)
 
     @classmethod

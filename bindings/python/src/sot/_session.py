@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+import threading
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Set
 
 from . import _layout, _pack
 from ._answer import Answer, answer_of
-from ._asking import Asking, use_up_cancel
-from ._call import Call, Mailbox, wait_for
+from ._asking import Asking
+from ._call import Call, wait_for
 from ._errors import ArgumentError
 from ._library import check, library
 from ._model import Model
@@ -17,6 +18,7 @@ from ._owned import Owned, alive
 from ._points import Points
 from ._records import Decision, SessionInfo, record, sized
 from ._stream import Stream
+from ._turn import Turn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,7 +64,8 @@ class Session:
         pin_threads: bool = False,
     ) -> None:
         self._owned: Optional[Owned] = None
-        self._left: Optional[Call] = None
+        self._in_use = threading.Lock()  # held for a call's turn
+        self._left: Set[Call] = set()
         lib = library()
         params = sized(_layout.sot_session_params)
         _pack.set_numbers(
@@ -75,7 +78,8 @@ class Session:
         )
         params.isa = _pack.text("isa", isa)
         params.pin_threads = 1 if pin_threads else 0
-        owned, owned_model = Owned(_layout.session_p, lib.sot_session_free), model._handle()
+        owned = Owned(_layout.session_p, lib.sot_session_free)
+        owned_model = model._handle()
         check(lib.sot_session_create(owned_model.cell, ctypes.byref(params), owned.out()))
         info = sized(_layout.sot_session_info)
         check(lib.sot_session_get_info(owned.cell, ctypes.byref(info)))
@@ -215,28 +219,22 @@ class Session:
     def _handle(self) -> Owned:
         return alive(self._owned, "session", after_fork=False)
 
-    def _begin(self) -> Owned:
-        """The session for a call that is about to begin; a stream that was let go ends first."""
+    def _begin(self) -> Turn:
+        """The turn of a call that is about to begin; streams that were let go end first."""
         owned = self._handle()
-        left, self._left = self._left, None
-        if left is not None:
-            left.abort()
-        return owned
+        for call in list(self._left):
+            call.abort()
+            self._left.discard(call)
+        return Turn(owned, self._in_use)
 
     def _leave(self, call: Call) -> None:
         """A stream was let go while its call had not ended."""
-        self._left = call
+        self._left.add(call)
 
     def _wait(self, function: Any) -> None:
         """Runs a call that makes no text."""
-        owned = self._begin()
-        wait_for(
-            lambda: int(function(owned.cell)),
-            Mailbox(),
-            None,
-            lambda: library().sot_session_cancel(owned.cell),
-            lambda: use_up_cancel(owned),
-        )
+        turn = self._begin()
+        wait_for(lambda: int(function(turn.cell)), turn=turn)
 
     def _ask_answer(self, options: Options, invoke: Any, **more: Any) -> Asking[Answer]:
         out = Owned(_layout.answer_p, library().sot_answer_free)

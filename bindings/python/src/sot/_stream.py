@@ -48,7 +48,8 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
         try:
             item = self._call.next_item()
         except BaseException:
-            self._done = True
+            self._call.abort()
+            self._done = True  # last: where a signal comes in between, __del__ stops the call
             raise
         return self._event(item, StopIteration)
 
