@@ -1,10 +1,13 @@
 """Each failure is an exception of its status's class, with the library's sentence."""
 
+import pickle
+
 import pytest
-from conftest import DEMO, QUESTION
+from conftest import DEMO, QUESTION, ROOT
 
 import sot
-from sot import _errors
+from sot import _constants, _errors, _layout
+from sot._events import event_of
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,16 @@ def test_unknown_status_of_newer_library_is_sot_error():
     assert type(error) is sot.SotError and "-99" in str(error)
 
 
+def test_unknown_number_of_newer_library_is_kept():
+    event = _layout.sot_event(type=_constants.EventType.POINT_END, i_point=2, finish=77)
+    ended = event_of(event)
+    assert ended == sot.PointEndEvent(2, sot.Finish(77)) and ended.finish == 77
+    assert ended.finish.name == "UNKNOWN_77" and pickle.loads(pickle.dumps(ended)) == ended
+    assert sot.Finish(1) is sot.Finish.STOP and 77 not in list(sot.Finish)
+    with pytest.raises(ValueError):
+        sot.Finish("STOP")
+
+
 @pytest.mark.parametrize(
     "options, error",
     [
@@ -85,17 +98,20 @@ def test_unknown_status_of_newer_library_is_sot_error():
         ({"stop_ids": [1 << 31]}, ValueError),
         ({"stop_strings": "one"}, TypeError),
         ({"stop_strings": [b"x"]}, TypeError),
-        ({"temperature": "hot"}, TypeError),
+        ({"stop_strings": 3}, TypeError),
+        ({"stop_ids": 3}, TypeError),
+        ({"temperature": "0.7"}, TypeError),
         ({"temperature": 10**400}, sot.ArgumentError),
         ({"system_message": "a\0b"}, ValueError),
-        ({"system_message": "\udc80"}, ValueError),
         ({"wording": 3}, TypeError),
         ({"mode": "best"}, ValueError),
         ({"mode": 2}, ValueError),
         ({"router": "nobody"}, ValueError),
         ({"router": 3}, TypeError),
         ({"on_event": 3}, TypeError),
-        ({"history": ["question", "answer"]}, ValueError),
+        ({"history": ["question", "answer"]}, TypeError),
+        ({"history": [("question",)]}, ValueError),
+        ({"history": 3}, TypeError),
         ({"prompts": "x"}, TypeError),
         ({"max_token": 3}, TypeError),
     ],
@@ -126,6 +142,63 @@ def test_session_parameters_are_checked(model):
         sot.Session(model, max_batch="many")
 
 
-def test_wrong_object_is_a_type_error(session):
-    with pytest.raises((TypeError, AttributeError)):
+ROUTER = ROOT / "examples" / "router" / "lima.router"
+WITH_TEXT = [
+    ("question", lambda s, text: s.generate(text)),
+    ("question", lambda s, text: s.stream(text)),
+    ("question", lambda s, text: s.skeleton(text)),
+    ("question", lambda s, text: s.route(text)),
+    ("question", lambda s, text: sot.Chat().generate(s, text)),
+    ("answer", lambda s, text: sot.Chat().append("a", text)),
+    ("system_message", lambda s, text: s.generate("a", system_message=text)),
+    ("stop_strings\\[1\\]", lambda s, text: s.generate("a", stop_strings=["a", text])),
+    ("history\\[1\\]\\[0\\]", lambda s, text: s.generate("a", history=[("a", "b"), (text, "b")])),
+    ("user_tag", lambda s, text: s.generate("a", conversation=sot.Conversation(text))),
+    ("prompts.point", lambda s, text: s.generate("a", prompts=sot.Prompts("{request}", text))),
+    ("text", lambda s, text: s.model.tokenize(text)),
+    ("question", lambda s, text: sot.Router.load(ROUTER).classify(text)),
+    ("device", lambda s, text: sot.Model(DEMO, device=text)),
+    ("isa", lambda s, text: sot.Session(s.model, isa=text)),
+    ("machine", lambda s, text: sot.Profile.measure(s, machine=text)),
+]
+
+
+@pytest.mark.parametrize("name, call", WITH_TEXT)
+def test_text_that_is_none_is_refused_by_name(session, name, call):
+    with pytest.raises(TypeError, match=name + ": a str is expected, not int"):
+        call(session, 3)
+    with pytest.raises(sot.ArgumentError, match=name + ".*position 2: surrogates not allowed"):
+        call(session, "ab\udc80")
+
+
+def test_path_that_is_none_is_refused_by_name():
+    with pytest.raises(TypeError, match="path: expected str"):
+        sot.Model(3)
+    with pytest.raises(sot.ArgumentError, match="path.*position 1: surrogates not allowed"):
+        sot.Model("a\ud800")
+
+
+def test_points_parse_takes_any_text_but_nothing_else():
+    assert [point.text for point in sot.Points.parse("1. a\ud800b")] == ["a\ufffd\ufffd\ufffdb"]
+    with pytest.raises(TypeError, match="text: a str is expected, not int"):
+        sot.Points.parse(3)
+
+
+def test_wrong_object_is_refused_by_name(session):
+    with pytest.raises(TypeError, match="points: a Points is expected, not list"):
         session.expand(QUESTION, ["1. a point"])
+    with pytest.raises(TypeError, match="points: a Points is expected, not NoneType"):
+        session.expand(QUESTION, None)
+    with pytest.raises(TypeError, match="model: a Model is expected, not str"):
+        sot.Session("demo.gguf")
+    for call in (lambda: sot.Chat().generate("a", "b"), lambda: sot.Profile.measure("a")):
+        with pytest.raises(TypeError, match="session: a Session is expected, not str"):
+            call()
+
+
+def test_file_error_has_its_sentence_alone():
+    with pytest.raises(OSError) as caught:
+        sot.Model("/none.gguf")
+    error = caught.value
+    assert str(error) == "/none.gguf: cannot be opened: No such file or directory"
+    assert (error.errno, error.strerror, error.filename) == (None, None, None)

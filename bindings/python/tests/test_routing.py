@@ -90,3 +90,9 @@ except sot.FileError as error:
 """
     )
     assert "lima.router" in out or out == "found\\n"
+
+
+@pytest.mark.parametrize("reply", ["A", 0.5, (True,), ("A", 0.5), (True, 0.5, 1)])
+def test_reply_that_is_none_is_refused(session, reply):
+    with pytest.raises(TypeError, match="router: it returned .* neither a bool nor a Label"):
+        session.route("Why?", router=lambda question: reply)

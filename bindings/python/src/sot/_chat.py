@@ -148,6 +148,7 @@ class Chat(Sequence[Round]):
         self, session: Session, question: str, options: Options, *, streaming: bool
     ) -> Asking[Answer]:
         encoded = _pack.text("question", question)
+        _pack.expect("session", session, Session)
         generate = library().sot_chat_generate
         with self._lock:
             owned = self._idle()

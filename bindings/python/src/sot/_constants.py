@@ -1,6 +1,6 @@
 """The constants of include/sot: one class for each family of names, with the same numbers.
 
-tests/test_layout.py compares every one of them with the headers.
+tests/test_struct_layout.py compares every one of them with the headers.
 """
 
 from __future__ import annotations
@@ -9,6 +9,19 @@ from enum import IntEnum, IntFlag
 
 VERSION = (0, 1, 0)
 """SOT_VERSION_MAJOR, _MINOR, _PATCH of the headers that this package was written for."""
+
+
+class _Open(IntEnum):
+    """What a library of a later version may have more of: an unknown number is a member, too."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "_Open":
+        if not isinstance(value, int):
+            raise ValueError("{!r} is no {}".format(value, cls.__name__))
+        member = int.__new__(cls, value)
+        member._name_ = "UNKNOWN_{}".format(value)
+        member._value_ = value
+        return member
 
 
 class Status(IntEnum):
@@ -30,7 +43,7 @@ class Status(IntEnum):
     ERR_INTERNAL = -13
 
 
-class Mode(IntEnum):
+class Mode(_Open):
     """How a question is answered."""
 
     DEFAULT = 0
@@ -42,7 +55,7 @@ class Mode(IntEnum):
     """A router chooses one of both (SoT-R, paper, section 4)."""
 
 
-class Finish(IntEnum):
+class Finish(_Open):
     """Why a text ended."""
 
     NONE = 0
@@ -55,7 +68,7 @@ class Finish(IntEnum):
     CANCELLED = 4
 
 
-class Stage(IntEnum):
+class Stage(_Open):
     """The parts of one answer's making."""
 
     NORMAL = 1
@@ -64,7 +77,7 @@ class Stage(IntEnum):
     ROUTE = 4
 
 
-class Label(IntEnum):
+class Label(_Open):
     """What a router says of a question."""
 
     UNDECIDED = 0
@@ -73,7 +86,7 @@ class Label(IntEnum):
     SOT = 2
 
 
-class RouterKind(IntEnum):
+class RouterKind(_Open):
     """Who decides whether a question suits Skeleton-of-Thought."""
 
     DEFAULT = 0

@@ -55,7 +55,8 @@ class OutOfMemoryError(SotError, MemoryError):
 
 
 class FileError(SotError, OSError):
-    """A file could not be opened, mapped, read or written."""
+    """A file could not be opened, mapped, read or written. str() names it and has the system's
+    reason; errno, strerror and filename are None, since the library gives the sentence alone."""
 
     status = Status.ERR_IO
 

@@ -1,7 +1,7 @@
 """The structs and functions of include/sot, as ctypes has to be told of them, under their C names.
 
-Written here and nowhere else; tests/test_layout.py compiles a C program from these classes and
-compares every struct, field, size, offset, kind of number and prototype with the headers.
+Written here and nowhere else; tests/test_struct_layout.py compiles a C program from these classes
+and compares every struct, field, size, offset, kind of number and prototype with the headers.
 """
 
 from __future__ import annotations

@@ -114,9 +114,10 @@ class Model:
         """Text to tokens, as SentencePiece does. bos: BOS first; special: control pieces in the
         text are read as themselves.
 
-        Raises UnsupportedError (no tokenizer), OutOfMemoryError."""
+        Raises ArgumentError (a lone surrogate), UnsupportedError (no tokenizer),
+        OutOfMemoryError."""
         owned = self._handle()
-        encoded = text.encode("utf-8")
+        encoded = _pack.utf8("text", text)
         flags = (TokenizeFlags.BOS if bos else 0) | (TokenizeFlags.SPECIAL if special else 0)
         tokens = _fill(
             ctypes.c_int32,

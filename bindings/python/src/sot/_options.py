@@ -194,16 +194,18 @@ class Packed:
             getattr(self, "_set_" + name)(value)
 
     def _set_stop_strings(self, value: Sequence[str]) -> None:
-        array, count = _pack.strings("stop_strings", value)
+        array, count = _pack.strings(_pack.texts("stop_strings", value))
         self.struct.stop_strings, self.struct.n_stop_strings = self.keep(array), count
 
     def _set_history(self, rounds: Sequence[Tuple[str, str]]) -> None:
-        texts: List[str] = []
-        for i, one in enumerate(rounds):
-            if isinstance(one, str) or len(one) != 2:
-                raise ArgumentError("history[{}]: (question, answer) is expected".format(i))
-            texts.extend(one)
-        array, count = _pack.strings("history", texts)
+        both: List[bytes] = []
+        for i, one in enumerate(_pack.items("history", rounds)):
+            name = "history[{}]".format(i)
+            texts = _pack.texts(name, one)
+            if len(texts) != 2:
+                raise ArgumentError("{}: (question, answer) is expected".format(name))
+            both.extend(texts)
+        array, count = _pack.strings(both)
         self.struct.history, self.struct.n_history = self.keep(array), count
 
     def _set_conversation(self, value: Union[str, Conversation]) -> None:
@@ -216,8 +218,7 @@ class Packed:
         self.struct.custom_conversation = ctypes.pointer(struct)
 
     def _set_prompts(self, value: Prompts) -> None:
-        if not isinstance(value, Prompts):
-            raise TypeError("prompts: a sot.Prompts is expected, not " + type(value).__name__)
+        _pack.expect("prompts", value, Prompts)
         struct = sized(_layout.sot_prompts)
         struct.flags = PromptsFlags.CHAINED if value.chained else 0
         struct.skeleton = _pack.text("prompts.skeleton", value.skeleton)
@@ -258,7 +259,7 @@ def constant(cls: Type[E], name: str, value: Union[E, str]) -> E:
 
 def decide(reply: RouteReply, decision: Any) -> None:
     """Writes what a function of the caller's said into the library's sot_decision."""
-    label, score = reply if isinstance(reply, tuple) else (reply, None)
+    label, score = reply if isinstance(reply, tuple) and len(reply) == 2 else (reply, None)
     if isinstance(label, Label):
         decision.label = label
     elif isinstance(label, bool):

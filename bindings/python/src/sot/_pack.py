@@ -7,21 +7,41 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Iterable, Tuple, Union
+from typing import Any, Iterable, List, Sequence, Tuple, Type, TypeVar, Union
 
 from ._errors import ArgumentError
 
 Path = Union[str, "os.PathLike[str]"]
+T = TypeVar("T")
+
+
+def expect(name: str, value: T, cls: Type[T]) -> T:
+    """value, which must be of the class cls."""
+    if not isinstance(value, cls):
+        raise TypeError(
+            "{}: a {} is expected, not {}".format(name, cls.__name__, type(value).__name__)
+        )
+    return value
+
+
+def utf8(name: str, value: str) -> bytes:
+    """UTF-8 for a text that goes with its size and may hold NULs."""
+    try:
+        return expect(name, value, str).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ArgumentError("{}: {}".format(name, error)) from None
+
+
+def utf8_or_bytes(name: str, value: Union[str, bytes]) -> bytes:
+    """The same, or bytes as they are."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    return utf8(name, value)
 
 
 def text(name: str, value: str) -> bytes:
     """UTF-8 for a NUL-terminated string."""
-    if not isinstance(value, str):
-        raise TypeError("{}: a str is expected, not {}".format(name, type(value).__name__))
-    try:
-        encoded = value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ArgumentError("{}: {}".format(name, error)) from None
+    encoded = utf8(name, value)
     if b"\0" in encoded:
         raise ArgumentError("{}: a NUL character cannot be passed to the library".format(name))
     return encoded
@@ -29,7 +49,12 @@ def text(name: str, value: str) -> bytes:
 
 def path(name: str, value: Path) -> bytes:
     """A path in the file system's encoding."""
-    encoded = os.fsencode(value)
+    try:
+        encoded = os.fsencode(value)
+    except TypeError as error:
+        raise TypeError("{}: {}".format(name, error)) from None
+    except UnicodeEncodeError as error:
+        raise ArgumentError("{}: {}".format(name, error)) from None
     if b"\0" in encoded:
         raise ArgumentError("{}: a NUL character cannot be part of a path".format(name))
     return encoded
@@ -59,26 +84,41 @@ def set_numbers(struct: Any, **values: int) -> None:
 
 def real(name: str, value: float) -> float:
     """A float; the library checks its range."""
+    if not isinstance(value, (str, bytes)):  # float() would read them
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ArgumentError("{}: {}".format(name, error)) from None
+        except TypeError:
+            pass
+    raise TypeError("{}: a number is expected, not {}".format(name, type(value).__name__))
+
+
+def items(name: str, values: Iterable[T]) -> List[T]:
+    """What values holds."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        iterator = iter(values)
+    except TypeError:
         raise TypeError(
-            "{}: a number is expected, not {}".format(name, type(value).__name__)
+            "{}: a sequence is expected, not {}".format(name, type(values).__name__)
         ) from None
-    except OverflowError as error:
-        raise ArgumentError("{}: {}".format(name, error)) from None
+    return list(iterator)
 
 
 def numbers(name: str, values: Iterable[int], kind: Any) -> Tuple[Any, int]:
     """An array of c_int32 or c_uint32, and its length."""
     signed = kind is ctypes.c_int32
-    items = [number(name, value, 32, signed) for value in values]
-    return (kind * len(items))(*items), len(items)
+    found = [number(name, value, 32, signed) for value in items(name, values)]
+    return (kind * len(found))(*found), len(found)
 
 
-def strings(name: str, values: Iterable[str]) -> Tuple[Any, int]:
-    """An array of strings, and its length."""
+def texts(name: str, values: Iterable[str]) -> List[bytes]:
+    """UTF-8 for NUL-terminated strings."""
     if isinstance(values, str):
         raise TypeError("{}: a sequence of str is expected, not one str".format(name))
-    items = [text(name, value) for value in values]
-    return (ctypes.c_char_p * len(items))(*items), len(items)
+    return [text("{}[{}]".format(name, i), one) for i, one in enumerate(items(name, values))]
+
+
+def strings(encoded: Sequence[bytes]) -> Tuple[Any, int]:
+    """An array of strings, and its length."""
+    return (ctypes.c_char_p * len(encoded))(*encoded), len(encoded)

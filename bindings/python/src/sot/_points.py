@@ -55,10 +55,14 @@ class Points(Sequence[Point]):
     @classmethod
     def parse(cls, text: Union[str, bytes], max_points: int = 0) -> Points:
         """Parses a skeleton response (paper, App. B.1): the first point of each index text, in
-        order of appearance, at most max_points (0: 64). No points is success.
+        order of appearance, at most max_points (0: 64). No points is success. Any text and any
+        bytes will do: what is not UTF-8 is read as U+FFFD.
 
         Raises OutOfMemoryError, and ArgumentError for a max_points that is no number of 32 bits."""
-        encoded = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+        if isinstance(text, str):
+            encoded = text.encode("utf-8", "surrogatepass")
+        else:
+            encoded = _pack.utf8_or_bytes("text", text)
         lib = library()
         owned = Owned(_layout.points_p, lib.sot_points_free)
         limit = _pack.number("max_points", max_points)

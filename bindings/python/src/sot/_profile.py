@@ -87,7 +87,7 @@ class Profile:
         mail: Optional[Mailbox] = None,
         handle: Optional[Callable[[Any], Any]] = None,
     ) -> Profile:
-        turn = session._begin()
+        turn = _pack.expect("session", session, Session)._begin()
         owned = Owned(_layout.profile_p, library().sot_profile_free)
         wait_for(lambda: function(turn.cell, owned.out()), mail, handle, turn)
         return cls(owned)

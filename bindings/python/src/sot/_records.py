@@ -1,7 +1,7 @@
 """What the library reports in structs, as frozen dataclasses with the structs' field names.
 
-The fields' types are stated here for who reads and who checks types; tests/test_layout.py compares
-the names with the structs'.
+The fields' types are stated here for who reads and who checks types; tests/test_struct_layout.py
+compares the names with the structs'.
 """
 
 from __future__ import annotations

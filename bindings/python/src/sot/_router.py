@@ -40,7 +40,7 @@ class Router:
 
     def classify(self, question: Union[str, bytes]) -> Classification:
         """Classifies a question, of which the first 16,384 bytes are read; well under 1 ms."""
-        text = question.encode() if isinstance(question, str) else bytes(question)
+        text = _pack.utf8_or_bytes("question", question)
         score, label = ctypes.c_float(), ctypes.c_uint32()
         owned = self._handle()
         check(

@@ -79,7 +79,7 @@ class Session:
         params.isa = _pack.text("isa", isa)
         params.pin_threads = 1 if pin_threads else 0
         owned = Owned(_layout.session_p, lib.sot_session_free)
-        owned_model = model._handle()
+        owned_model = _pack.expect("model", model, Model)._handle()
         check(lib.sot_session_create(owned_model.cell, ctypes.byref(params), owned.out()))
         info = sized(_layout.sot_session_info)
         check(lib.sot_session_get_info(owned.cell, ctypes.byref(info)))
@@ -124,6 +124,7 @@ class Session:
         is batched with; max_points does not apply. Raises as generate."""
         encoded = _pack.text("question", question)
         expand = library().sot_expand_batch
+        _pack.expect("points", points, Points)
         return self._ask_answer(
             options, lambda s, p, out: int(expand(s, encoded, points._pointer, p, out))
         ).run()
