@@ -5,9 +5,10 @@
             print(event)
         print(session.generate("What is a good picnic?").text)
 
-Model, Session, Points, Answer, Chat, Router and Profile are the library's objects. Everything that
-fails raises a SotError, of a class for each status, with the library's sentence. Times are in ns,
-sizes in bytes, lengths of texts in tokens, unless a name says otherwise.
+Model, Session, Points, Answer, Chat, Router and Profile are the library's objects. What fails
+raises a SotError, of a class for each status, with the library's sentence; an argument of a wrong
+type is a TypeError that names it. Times are in ns, sizes in bytes, lengths of texts in tokens,
+unless a name says otherwise.
 """
 
 from ._answer import Answer, Expansion

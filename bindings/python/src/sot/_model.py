@@ -58,8 +58,8 @@ class Model:
     What the library has to say goes to the logger "sot". Freed when it and all of its sessions are
     gone, in any order.
 
-    Raises FileError, FormatError, UnsupportedError, RangeError (a weight that FP16 cannot hold),
-    DeviceError, OutOfMemoryError, CancelledError.
+    Raises ArgumentError, FileError, FormatError, UnsupportedError, RangeError (a weight that FP16
+    cannot hold), DeviceError, OutOfMemoryError, ThreadError, CancelledError.
     """
 
     info: ModelInfo

@@ -39,7 +39,9 @@ class Router:
         return cls(owned)
 
     def classify(self, question: Union[str, bytes]) -> Classification:
-        """Classifies a question, of which the first 16,384 bytes are read; well under 1 ms."""
+        """Classifies a question, of which the first 16,384 bytes are read; well under 1 ms.
+
+        Raises ArgumentError (a lone surrogate)."""
         text = _pack.utf8_or_bytes("question", question)
         score, label = ctypes.c_float(), ctypes.c_uint32()
         owned = self._handle()

@@ -91,7 +91,8 @@ class Session:
         """Answers a question, by Skeleton-of-Thought unless mode says otherwise.
 
         Raises ArgumentError, UnsupportedError (no tokenizer), BusyError, DeviceError,
-        OutOfMemoryError; and with a partial answer CancelledError, ContextFullError."""
+        OutOfMemoryError, ThreadError; and with a partial answer CancelledError,
+        ContextFullError."""
         return self._generate(question, options, streaming=False).run()
 
     def stream(self, question: str, **options: Unpack[Options]) -> Stream:

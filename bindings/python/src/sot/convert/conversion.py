@@ -246,7 +246,8 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, dtype: 
     ``verify`` checks the checksums that .bin files have, reads everything that was written back and
     compares it with the source. ``progress`` is called with
     a label and with bytes done of all, from this thread; what it raises ends the conversion.
-    Nothing is at dst before it is complete.
+    Nothing is at dst before it is complete. A file to copy that is a link out of src is refused,
+    but for those of a download cache.
 
     Raises ConvertError (one sentence that names file and tensor), OSError, and what libsot raises.
     """
