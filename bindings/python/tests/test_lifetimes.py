@@ -13,7 +13,7 @@ import pytest
 from conftest import DEMO, QUESTION
 
 import sot
-from sot import _library
+from sot import _library, _owned
 
 SHORT = {"max_points": 2, "max_point_tokens": 4}
 
@@ -163,6 +163,10 @@ def test_closing_model_in_use_frees_it_behind_the_call(monkeypatch, name, call):
     assert made is not None and seen == [True]
     del made
     assert gone() is None
+
+
+def test_object_that_was_never_finished_goes_silently():
+    _owned.Owned.__new__(_owned.Owned).__del__()
 
 
 @pytest.mark.parametrize("copying", [copy.deepcopy, pickle.dumps])

@@ -34,12 +34,14 @@ class Owned:
         return bool(self.cell)
 
     def __reduce__(self) -> str:
-        raise TypeError("an object of libsot's can neither be pickled nor copied: share it, or make "
-                        "another one")
+        raise TypeError(
+            "an object of libsot's can neither be pickled nor copied: share it, or make another one"
+        )
 
     def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
-        if self.cell and self.pid == getpid():
-            self._free(self.cell)
+        cell = getattr(self, "cell", None)  # none where a signal came to the constructor
+        if cell and self.pid == getpid():
+            self._free(cell)
 
 
 def alive(owned: Optional[Owned], what: str, after_fork: bool = True) -> Owned:
