@@ -1,12 +1,8 @@
-/* See json_parse.h. jansson (2.14 and before) collects a token in a buffer that doubles, and where
- * that fails drops the byte and goes on: letters and digits are missing then, and without its
- * closing quote a string is read beyond its end. So the buffer is made to grow before the text
- * comes, by a string that is longer than any token in it, and the text comes only if that has
- * worked. What jansson reads is
- *
- *     ["   xxx…x   ",   text   ]
- *
- * in these parts. malloc's errno says what jansson does not. */
+/* See json_parse.h. Two things are known before jansson (2.14 and before) reads a text: that its
+ * values will not take too much memory (measure), and that the buffer which it collects tokens in
+ * has room for the longest (feed). malloc's errno says what jansson does not, so a host that gives
+ * jansson an allocator (json_set_alloc_funcs) gives it one that sets ENOMEM where it fails, as
+ * malloc does: of any other, a shortage may go unseen. */
 #include "io/json_parse.h"
 
 #include <errno.h>
@@ -16,6 +12,12 @@
 #include <string.h>
 
 enum { SLACK = 16 }; /* quotes, and the byte that jansson reads behind a token */
+
+/* What jansson allocates, by malloc's own count (glibc, 64 bits), and how much of it a text may
+ * need: the largest profile that can be saved, 4096 x 4096 numbers, loads. */
+enum { OBJECT_BYTES = 224, ARRAY_BYTES = 128, STRING_BYTES = 96, ITEM_BYTES = 48 };
+static const uint64_t memory_most = UINT64_C(1) << 30;
+static const char too_much[] = "the values need more than 1 GiB of memory";
 
 static const char opening[] = "[\"";
 static const char closing[] = "\",";
@@ -28,32 +30,53 @@ typedef struct source {
     size_t n_done; /* of that part */
 } source;
 
-/* No token is longer than the longest stretch between two quotes. */
-static size_t longest_stretch(const char *text, size_t size)
+typedef struct extent {
+    size_t longest; /* stretch between two quotes: no token is longer */
+    uint64_t memory_bytes;
+} extent;
+
+static extent measure(const char *text, size_t size)
 {
-    size_t longest = 0;
+    extent found = {.memory_bytes = ITEM_BYTES};
     size_t begin = 0;
+    bool is_quoted = false;
     for (size_t i = 0; i < size; i++) {
         if (text[i] == '\\') {
             i++;
         } else if (text[i] == '"') {
-            longest = i - begin > longest ? i - begin : longest;
+            found.longest = i - begin > found.longest ? i - begin : found.longest;
             begin = i + 1;
+            is_quoted = !is_quoted;
+            found.memory_bytes += is_quoted ? STRING_BYTES : 0;
+        } else if (!is_quoted) {
+            found.memory_bytes += text[i] == '{'   ? OBJECT_BYTES
+                                  : text[i] == '[' ? ARRAY_BYTES
+                                  : text[i] == ',' ? ITEM_BYTES
+                                                   : 0;
         }
     }
-    return size > begin && size - begin > longest ? size - begin : longest;
+    if (size > begin && size - begin > found.longest) {
+        found.longest = size - begin;
+    }
+    return found;
 }
 
-/* The quotes around it must find room without growing, which happens at powers of two. */
-static size_t filler_size(const char *text, size_t size)
+/* Of a string that makes the buffer grow before the text comes: longer than any token of the text,
+ * and its quotes find room without growing, which happens at powers of two. */
+static size_t filler_size(size_t longest)
 {
-    size_t n = longest_stretch(text, size) + SLACK;
+    size_t n = longest + SLACK;
     size_t n_quoted = n + 2;
     return (n_quoted & (n_quoted - 1)) == 0 ? n + 1 : n;
 }
 
-/* At most one part at a time, so that no byte behind the filler comes before it is known to be in
- * the buffer. */
+/* jansson's buffer doubles, and where that fails jansson drops the byte and goes on: letters and
+ * digits are missing then, and without its closing quote a string is read beyond its end. So
+ *
+ *     ["   xxx…x   ",   text   ]
+ *
+ * is what it reads, at most one of these parts at a time, and the text comes only if the filler is
+ * in the buffer. */
 static size_t feed(void *buffer, size_t room, void *user)
 {
     source *from = user;
@@ -141,14 +164,39 @@ static void translate(json_error_t *error, const source *from)
     }
 }
 
-json_t *soti_json_load(const char *text, size_t size, json_error_t *error)
+/* The array of filler and text. NULL: *is_short says whether memory may have been. */
+static json_t *load_array(source from, json_error_t *error, bool *is_short)
 {
-    source from = {.text = text, .size = size, .n_filler = filler_size(text, size)};
     *error = (json_error_t){.line = -1}; /* jansson sets the code only where it fails */
     errno = 0;
     json_t *root = json_load_callback(feed, &from, JSON_REJECT_DUPLICATES, error);
-    bool is_short = errno == ENOMEM || json_error_code(error) == json_error_out_of_memory;
-    if (root == NULL && is_short) {
+    *is_short =
+        root == NULL && (errno == ENOMEM || json_error_code(error) == json_error_out_of_memory);
+    return root;
+}
+
+static void set_error(json_error_t *error, const char *before, const char *after)
+{
+    error->line = error->column = 1;
+    error->position = 0;
+    set_text(error, before, after);
+}
+
+json_t *soti_json_load(const char *text, size_t size, json_error_t *error)
+{
+    extent needed = measure(text, size);
+    if (needed.memory_bytes > memory_most) {
+        *error = (json_error_t){0};
+        set_error(error, too_much, "");
+        return NULL;
+    }
+    const source from = {.text = text, .size = size, .n_filler = filler_size(needed.longest)};
+    bool is_short = false;
+    json_t *root = load_array(from, error, &is_short);
+    if (is_short) { /* malloc leaves ENOMEM behind where it fails in one way and works in another */
+        root = load_array(from, error, &is_short);
+    }
+    if (is_short) {
         error->text[0] = '\0';
     } else if (root == NULL && error->text[0] != '\0') {
         translate(error, &from);
@@ -160,9 +208,7 @@ json_t *soti_json_load(const char *text, size_t size, json_error_t *error)
     if (json_array_size(root) != 2) { /* no text or several, with commas between */
         json_decref(value);
         value = NULL;
-        error->line = error->column = 1;
-        error->position = 0; /* was one with what is around the text */
-        set_text(error, "expected one value, found ", json_array_size(root) < 2 ? "none" : "more");
+        set_error(error, "expected one value, found ", json_array_size(root) < 2 ? "none" : "more");
     }
     json_decref(root);
     return value;

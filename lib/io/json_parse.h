@@ -6,8 +6,9 @@
 #include <jansson.h>
 #include <stddef.h>
 
-/* Duplicate keys are refused. NULL: *error says what is wrong and where; no text in it means that
- * there was not enough memory. The caller owns the value. */
+/* Duplicate keys are refused, and texts whose values would need more than 1 GiB. NULL: *error says
+ * what is wrong and where; no text in it means that there was not enough memory. The caller owns
+ * the value. */
 json_t *soti_json_load(const char *text, size_t size, json_error_t *error);
 
 #endif
