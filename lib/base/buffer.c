@@ -46,6 +46,11 @@ sot_status soti_buffer_append_text(soti_buffer *buffer, const char *text)
     return soti_buffer_append(buffer, text, strlen(text));
 }
 
+int soti_buffer_take(const char *bytes, size_t n, void *buffer)
+{
+    return soti_buffer_append(buffer, bytes, n) == SOT_OK ? 0 : -1;
+}
+
 void soti_buffer_truncate(soti_buffer *buffer, size_t n)
 {
     if (n < buffer->size) {

@@ -19,6 +19,9 @@ sot_status soti_buffer_reserve(soti_buffer *buffer, size_t n);
 sot_status soti_buffer_append(soti_buffer *buffer, const void *bytes, size_t n);
 sot_status soti_buffer_append_text(soti_buffer *buffer, const char *text);
 
+/* The same for jansson's json_dump_callback: 0, or -1 without memory. buffer is a soti_buffer. */
+int soti_buffer_take(const char *bytes, size_t n, void *buffer);
+
 /* Cuts to n bytes; n <= size. */
 void soti_buffer_truncate(soti_buffer *buffer, size_t n);
 

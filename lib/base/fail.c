@@ -12,23 +12,6 @@
 
 static _Thread_local char message[SOTI_FAIL_MESSAGE_BYTES];
 
-/* A cut in the middle of a UTF-8 character is moved in front of it. */
-static void trim_partial_character(char *text, size_t n)
-{
-    size_t start = n;
-    while (start > 0 && n - start < 4 && ((unsigned char)text[start - 1] & 0xC0) == 0x80) {
-        start--;
-    }
-    if (start == 0) {
-        return;
-    }
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-    if (length > 1 && start - 1 + length > n) {
-        text[start - 1] = '\0';
-    }
-}
-
 /* Sentences are UTF-8, whatever bytes a path has and wherever a parser cuts what it quotes. */
 static void replace_invalid(char *text)
 {
@@ -46,8 +29,9 @@ sot_status soti_fail(sot_status status, const char *format, ...)
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (n >= (int)sizeof text) {
-        trim_partial_character(text, sizeof text - 1);
+    if (n >= (int)sizeof text) { /* cut, perhaps within a character */
+        size_t n_left = sizeof text - 1;
+        text[n_left - soti_utf8_incomplete_tail(text, n_left)] = '\0';
     }
     replace_invalid(text);
     memcpy(message, text, sizeof text);

@@ -25,7 +25,8 @@ uint32_t soti_pool_cpu_count(void);
 sot_status soti_pool_create(uint32_t n_threads, uint32_t pin_threads, soti_pool **out);
 /* One thread per CPU, or the calling one alone where no other can be had. Returns MEMORY. */
 sot_status soti_pool_create_any(soti_pool **out);
-void soti_pool_free(soti_pool *pool); /* NULL: nothing */
+/* NULL: nothing. In a child of fork() there are none of its threads: it joins nobody there. */
+void soti_pool_free(soti_pool *pool);
 uint32_t soti_pool_size(const soti_pool *pool);
 
 /* Runs fn once on every thread; all their writes are visible when it returns. Workers block all

@@ -125,7 +125,7 @@ sot_status soti_session_enter(sot_session *session)
     if (getpid() != session->process) {
         return soti_fail(SOT_ERR_ARGUMENT,
                          "the session is that of process %ld, of which this one, %ld, is a fork: "
-                         "its threads are not here",
+                         "threads and devices do not survive a fork",
                          (long)session->process, (long)getpid());
     }
     if (atomic_flag_test_and_set_explicit(&session->busy, memory_order_acquire)) {

@@ -99,6 +99,20 @@ static void buffer_reserve_makes_room_for_all(void **state)
     soti_buffer_free(&buffer);
 }
 
+static void buffer_take_appends_or_says_that_it_cannot(void **state)
+{
+    (void)state;
+    soti_buffer buffer = {0};
+    assert_int_equal(soti_buffer_take("abc", 2, &buffer), 0);
+    assert_string_equal(soti_buffer_text(&buffer), "ab");
+    soti_alloc_fail_at(0);
+    static const char many[100];
+    assert_int_equal(soti_buffer_take(many, sizeof many, &buffer), -1);
+    soti_alloc_fail_at(-1);
+    assert_string_equal(soti_buffer_text(&buffer), "ab");
+    soti_buffer_free(&buffer);
+}
+
 static void buffer_failure_changes_nothing(void **state)
 {
     (void)state;
@@ -126,6 +140,7 @@ int main(void)
         cmocka_unit_test(buffer_truncate_only_shortens),
         cmocka_unit_test(buffer_grows_by_doubling),
         cmocka_unit_test(buffer_reserve_makes_room_for_all),
+        cmocka_unit_test(buffer_take_appends_or_says_that_it_cannot),
         cmocka_unit_test(buffer_failure_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
