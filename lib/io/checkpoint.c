@@ -36,7 +36,7 @@ sot_status soti_checkpoint_take_file(const char *path, const soti_intake *intake
                                      soti_checkpoint *checkpoint)
 {
     soti_filemap *map = &checkpoint->maps[checkpoint->n_maps];
-    RETURN_IF_ERROR(intake->copies ? soti_filemap_read(path, intake->progress, map)
+    RETURN_IF_ERROR(intake->copies ? soti_filemap_read(path, 0, intake->progress, map)
                                    : soti_filemap_open(path, map));
     checkpoint->n_maps++;
     return SOT_OK;

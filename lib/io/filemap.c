@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,7 +28,16 @@ static const char *kind_of_file(mode_t mode)
     return "a device";
 }
 
-static sot_status check_file(int descriptor, const char *path, struct stat *out)
+/* What a caller wants. */
+typedef struct file_request {
+    bool copies;
+    bool takes_empty;
+    uint64_t most_bytes;          /* 0: any number */
+    soti_file_progress *progress; /* of copying; NULL: none */
+} file_request;
+
+static sot_status check_file(int descriptor, const char *path, const file_request *wanted,
+                             struct stat *out)
 {
     if (fstat(descriptor, out) != 0) {
         return soti_fail_io(path, "examined", errno);
@@ -36,8 +46,12 @@ static sot_status check_file(int descriptor, const char *path, struct stat *out)
         return soti_fail(SOT_ERR_IO, "%s: is %s, not a regular file", path,
                          kind_of_file(out->st_mode));
     }
-    if (out->st_size <= 0) {
+    if (out->st_size < 0 || (out->st_size == 0 && !wanted->takes_empty)) {
         return soti_fail(SOT_ERR_FORMAT, "%s: the file is empty", path);
+    }
+    if (wanted->most_bytes != 0 && (uintmax_t)out->st_size > wanted->most_bytes) {
+        return soti_fail(SOT_ERR_FORMAT, "%s: has %jd bytes; at most %" PRIu64 " are allowed", path,
+                         (intmax_t)out->st_size, wanted->most_bytes);
     }
     if ((uintmax_t)out->st_size > SIZE_MAX) {
         return soti_fail(SOT_ERR_IO, "%s: %jd bytes do not fit this machine's address space", path,
@@ -51,7 +65,9 @@ static sot_status check_file(int descriptor, const char *path, struct stat *out)
 static sot_status check_unchanged(int descriptor, const char *path, const struct stat *before)
 {
     struct stat now;
-    RETURN_IF_ERROR(check_file(descriptor, path, &now));
+    if (fstat(descriptor, &now) != 0) {
+        return soti_fail_io(path, "examined", errno);
+    }
     if (now.st_size != before->st_size) {
         return soti_fail(SOT_ERR_IO, "%s: had %jd bytes when it was opened and has %jd now", path,
                          (intmax_t)before->st_size, (intmax_t)now.st_size);
@@ -121,8 +137,16 @@ static sot_status copy_file(int descriptor, soti_file_progress *progress, soti_f
     return read_all(descriptor, progress, map, data);
 }
 
-static sot_status take_file(const char *path, bool copies, soti_file_progress *progress,
-                            soti_filemap *out)
+static sot_status take_bytes(int descriptor, const file_request *wanted, soti_filemap *map)
+{
+    if (map->size == 0) { /* nothing to map */
+        return SOT_OK;
+    }
+    return wanted->copies ? copy_file(descriptor, wanted->progress, map)
+                          : map_file(descriptor, map);
+}
+
+static sot_status take_file(const char *path, const file_request *wanted, soti_filemap *out)
 {
     *out = (soti_filemap){0};
     struct stat before;
@@ -133,14 +157,14 @@ static sot_status take_file(const char *path, bool copies, soti_file_progress *p
     if (descriptor < 0) {
         return soti_fail_io(path, "opened", errno);
     }
-    sot_status status = check_file(descriptor, path, &before);
+    sot_status status = check_file(descriptor, path, wanted, &before);
     if (status == SOT_OK) {
         out->size = (size_t)before.st_size;
         out->path = soti_copy_text(path, strlen(path));
         status = out->path != NULL ? SOT_OK : SOT_ERR_MEMORY;
     }
     if (status == SOT_OK) {
-        status = copies ? copy_file(descriptor, progress, out) : map_file(descriptor, out);
+        status = take_bytes(descriptor, wanted, out);
     }
     if (status == SOT_OK) {
         status = check_unchanged(descriptor, path, &before);
@@ -154,19 +178,24 @@ static sot_status take_file(const char *path, bool copies, soti_file_progress *p
 
 sot_status soti_filemap_open(const char *path, soti_filemap *out)
 {
-    return take_file(path, false, NULL, out);
+    return take_file(path, &(file_request){0}, out);
 }
 
-sot_status soti_filemap_read(const char *path, soti_file_progress *progress, soti_filemap *out)
+sot_status soti_filemap_read(const char *path, uint64_t most_bytes, soti_file_progress *progress,
+                             soti_filemap *out)
 {
-    return take_file(path, true, progress, out);
+    const file_request wanted = {.copies = true, .most_bytes = most_bytes, .progress = progress};
+    return take_file(path, &wanted, out);
+}
+
+sot_status soti_filemap_read_any(const char *path, soti_filemap *out)
+{
+    return take_file(path, &(file_request){.copies = true, .takes_empty = true}, out);
 }
 
 void soti_filemap_close(soti_filemap *map)
 {
-    if (map->data != NULL) {
-        munmap((void *)(uintptr_t)map->data, map->size);
-    }
+    soti_map_free((void *)(uintptr_t)map->data, map->size); /* munmap, for what is mapped too */
     soti_free(map->path);
     *map = (soti_filemap){0};
 }

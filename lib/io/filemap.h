@@ -9,10 +9,14 @@
 
 #include "sot/sot.h"
 
+/* Files that hold no weights and no conversation have fewer bytes than this. The largest that are
+ * known, tokenizers and indices, have a few million. */
+#define SOTI_SMALL_FILE_MAX UINT64_C(100000000)
+
 typedef struct soti_filemap {
     char *path;          /* own copy */
     const uint8_t *data; /* (size) */
-    size_t size;         /* > 0 */
+    size_t size;         /* 0 by soti_filemap_read_any alone; data is NULL then */
 } soti_filemap;
 
 /* Progress over the files of one model. */
@@ -27,8 +31,13 @@ typedef struct soti_file_progress {
  * naming the path. */
 sot_status soti_filemap_open(const char *path, soti_filemap *out);
 
-/* The same, but reads it. progress may be NULL. Returns CANCELLED, too. */
-sot_status soti_filemap_read(const char *path, soti_file_progress *progress, soti_filemap *out);
+/* The same, but reads it. A file of more than most_bytes (0: any number) is refused before it is
+ * read: FORMAT. progress may be NULL. Returns CANCELLED, too. */
+sot_status soti_filemap_read(const char *path, uint64_t most_bytes, soti_file_progress *progress,
+                             soti_filemap *out);
+
+/* The same for a file of any size, an empty one included. */
+sot_status soti_filemap_read_any(const char *path, soti_filemap *out);
 
 void soti_filemap_close(soti_filemap *map); /* a zeroed one: nothing */
 

@@ -25,7 +25,7 @@ static sot_status read_model(const char *folder, soti_checkpoint *out)
     if (path == NULL) {
         return SOT_ERR_MEMORY;
     }
-    sot_status status = soti_filemap_read(path, NULL, &map);
+    sot_status status = soti_filemap_read(path, SOTI_SMALL_FILE_MAX, NULL, &map);
     soti_free(path);
     if (status == SOT_OK) {
         status =

@@ -78,7 +78,7 @@ sot_status soti_json_read(const char *folder, const char *name, json_t **out)
     if (path == NULL) {
         return SOT_ERR_MEMORY;
     }
-    sot_status status = soti_filemap_read(path, NULL, &map);
+    sot_status status = soti_filemap_read(path, SOTI_SMALL_FILE_MAX, NULL, &map);
     if (status == SOT_OK) {
         status = soti_json_parse(name, map.data, map.size, out);
         soti_filemap_close(&map);

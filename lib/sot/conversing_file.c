@@ -11,19 +11,13 @@
 #include "io/filemap.h"
 #include "io/json_file.h"
 
-/* What soti_buffer makes of it is seen later: jansson knows no more than that it failed. */
-static int append_bytes(const char *bytes, size_t size, void *user)
-{
-    return soti_buffer_append(user, bytes, size) == SOT_OK ? 0 : -1;
-}
-
 static sot_status put_round(soti_file_out *file, const soti_round *round, soti_buffer *line)
 {
     json_t *object = json_object();
     soti_buffer_truncate(line, 0);
     bool made = json_object_set_new(object, "question", json_string(round->question)) == 0 &&
                 json_object_set_new(object, "answer", json_string(round->answer)) == 0 &&
-                json_dump_callback(object, append_bytes, line, 0) == 0;
+                json_dump_callback(object, soti_buffer_take, line, 0) == 0;
     json_decref(object);
     if (!made) {
         return soti_fail(SOT_ERR_MEMORY, "%s: out of memory while writing JSON", file->path);
@@ -101,13 +95,9 @@ sot_status soti_chat_parse(sot_chat *chat, const char *file, const char *text, s
 sot_status soti_chat_read(sot_chat *chat, const char *path)
 {
     soti_filemap map;
-    sot_status status = soti_filemap_read(path, NULL, &map);
-    if (status == SOT_ERR_FORMAT) {
-        return SOT_OK; /* an empty file: a conversation that has not begun */
-    }
-    if (status == SOT_OK) {
-        status = soti_chat_parse(chat, path, (const char *)map.data, map.size);
-        soti_filemap_close(&map);
-    }
+    RETURN_IF_ERROR(soti_filemap_read_any(path, &map)); /* answers may have any length */
+    /* An empty file is a conversation that has not begun. */
+    sot_status status = soti_chat_parse(chat, path, (const char *)map.data, map.size);
+    soti_filemap_close(&map);
     return status;
 }

@@ -18,6 +18,8 @@
 enum { FORMAT_VERSION = 1, MEMBER_BYTES = 64 };
 
 static const char format_name[] = "sot-profile";
+/* Every cell of 4096 x 4096 in 21 bytes, the longest, and what else there is. */
+static const uint64_t file_most_bytes = UINT64_C(400000000);
 static const uint64_t ns_most = UINT64_C(1000000000000000000); /* 30 years; exact as an integer */
 
 /* A number of the profile and what it is called in the file. */
@@ -62,16 +64,11 @@ static sot_status make_valid(const char *text, soti_buffer *valid)
 
 /* Not json_dumps: what that returns is freed by the allocator that a host may have given jansson.
  */
-static int append_bytes(const char *bytes, size_t size, void *user)
-{
-    return soti_buffer_append(user, bytes, size) == SOT_OK ? 0 : -1;
-}
-
 static sot_status put_quoted(soti_buffer *buffer, const char *text)
 {
     json_t *value = json_string(text);
     bool made =
-        value != NULL && json_dump_callback(value, append_bytes, buffer, JSON_ENCODE_ANY) == 0;
+        value != NULL && json_dump_callback(value, soti_buffer_take, buffer, JSON_ENCODE_ANY) == 0;
     json_decref(value);
     return made ? SOT_OK : soti_fail(SOT_ERR_MEMORY, "out of memory while writing JSON");
 }
@@ -188,7 +185,9 @@ sot_status soti_profile_save(const sot_profile *profile, const char *path)
     soti_buffer buffer = {0};
     soti_file_out file = {.descriptor = -1};
     sot_status status = put_profile(&buffer, profile);
-    if (status == SOT_OK) {
+    if (status != SOT_OK) {
+        soti_fail_in(status, "%s: ", path);
+    } else {
         status = soti_file_out_open(path, &file);
     }
     if (status == SOT_OK) {
@@ -424,7 +423,7 @@ sot_status soti_profile_load(const char *path, sot_profile **out)
 {
     soti_filemap map;
     *out = NULL;
-    RETURN_IF_ERROR(soti_filemap_read(path, NULL, &map));
+    RETURN_IF_ERROR(soti_filemap_read(path, file_most_bytes, NULL, &map));
     sot_status status = soti_profile_parse(soti_path_base(path), map.data, map.size, out);
     soti_filemap_close(&map);
     return status;

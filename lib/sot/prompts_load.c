@@ -67,7 +67,7 @@ sot_status soti_prompts_load(const char *path, sot_prompts **out)
     soti_filemap map;
     json_t *object = NULL;
     *out = NULL;
-    RETURN_IF_ERROR(soti_filemap_read(path, NULL, &map));
+    RETURN_IF_ERROR(soti_filemap_read(path, SOTI_SMALL_FILE_MAX, NULL, &map));
     sot_status status = soti_json_parse(path, map.data, map.size, &object);
     if (status == SOT_OK) {
         status = read_object(path, object, out);

@@ -256,14 +256,16 @@ static sot_status find_installed(char path[PATH_MAX])
     if (path[0] != '\0' && access(path, F_OK) == 0) {
         return SOT_OK;
     }
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    size_t first = strcmp(places[0], places[1]) == 0; /* the same place once */
+    for (size_t i = first; i < sizeof places / sizeof places[0]; i++) {
         if (access(places[i], F_OK) == 0) {
             memcpy(path, places[i], strlen(places[i]) + 1);
             return SOT_OK;
         }
     }
-    return soti_fail(SOT_ERR_IO, "no trained router is installed: there is no %s, %s or %s",
-                     path[0] != '\0' ? path : "folder of the library", places[0], places[1]);
+    return soti_fail(SOT_ERR_IO, "no trained router is installed: there is no %s%s%s or %s",
+                     path[0] != '\0' ? path : "folder of the library", first == 0 ? ", " : "",
+                     first == 0 ? places[0] : "", places[1]);
 }
 
 sot_status soti_router_file_load(const char *path, sot_router **out)
@@ -275,7 +277,7 @@ sot_status soti_router_file_load(const char *path, sot_router **out)
         RETURN_IF_ERROR(find_installed(found));
         path = found;
     }
-    RETURN_IF_ERROR(soti_filemap_read(path, NULL, &map));
+    RETURN_IF_ERROR(soti_filemap_read(path, SOTI_SMALL_FILE_MAX, NULL, &map));
     sot_status status = soti_router_file_read(path, map.data, map.size, out);
     soti_filemap_close(&map);
     return status;

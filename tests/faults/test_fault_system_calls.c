@@ -200,6 +200,32 @@ static void file_that_shrinks_while_it_is_opened_is_a_status(void **state)
     fault.bytes_max = 0;
 }
 
+/* An empty file is a conversation that has not begun; one that becomes empty must not pass for it,
+ * or the host's next save wipes what was said. */
+static void chat_that_is_cut_while_it_is_read_is_io(void **state)
+{
+    (void)state;
+    static const char round[] = "{\"question\": \"q\", \"answer\": \"a\"}\n";
+    static const struct {
+        fault_kind kind;
+        long n; /* calls of that kind before */
+    } calls[] = {{FAULT_READ, 0}, {FAULT_FSTAT, 1}};
+    snprintf(shrinking_path, sizeof shrinking_path, "%s/shrinking.jsonl", world.folder);
+    left_bytes = 0;
+    for (size_t i = 0; i < 2; i++) {
+        sot_chat *read_chat = NULL;
+        world_write(shrinking_path, round);
+        fault.hook = shrink_file;
+        fault_arm(calls[i].kind, calls[i].n, 0);
+        sot_status status = sot_chat_load(shrinking_path, NULL, &read_chat);
+        assert_true(fault_disarm());
+        fault.hook = NULL;
+        assert_int_equal(status, SOT_ERR_IO);
+        assert_null(read_chat);
+        assert_non_null(strstr(sot_error_message(), shrinking_path));
+    }
+}
+
 static int setup(void **state)
 {
     if (world_setup(state) != 0) {
@@ -221,6 +247,7 @@ int main(void)
         cmocka_unit_test(calls_that_are_interrupted_are_made_again),
         cmocka_unit_test(calls_may_move_little_at_a_time),
         cmocka_unit_test(file_that_shrinks_while_it_is_opened_is_a_status),
+        cmocka_unit_test(chat_that_is_cut_while_it_is_read_is_io),
     };
     return cmocka_run_group_tests_name("failing system calls", tests, setup, world_teardown);
 }

@@ -82,6 +82,13 @@ static UNUSED void write_file(const char *path, const void *data, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
+/* A file that has no bytes on the disk, only a size. */
+static UNUSED void write_hole(const char *path, size_t size)
+{
+    write_file(path, "", 0);
+    assert_int_equal(truncate(path, (off_t)size), 0);
+}
+
 /* ---- bytes ---- */
 
 typedef struct bytes {

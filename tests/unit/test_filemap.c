@@ -13,7 +13,7 @@ static soti_filemap map;
 /* Mapped or read: what is refused is the same. */
 static sot_status take(bool reads, const char *path)
 {
-    return reads ? soti_filemap_read(path, NULL, &map) : soti_filemap_open(path, &map);
+    return reads ? soti_filemap_read(path, 0, NULL, &map) : soti_filemap_open(path, &map);
 }
 
 static void check_map_refused(const char *path, sot_status status, const char *part)
@@ -154,14 +154,13 @@ static void filemap_changed_while_it_is_read_is_io(void **state)
         const char *words;
     } cases[] = {{2, "had 3 bytes when it was opened and has 2 now"},
                  {4, "had 3 bytes when it was opened and has 4 now"},
-                 {0, "the file is empty"},
+                 {0, "had 3 bytes when it was opened and has 0 now"},
                  {-1, "was written to while it was being read"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         meddler other = {.path = path_of("file"), .new_size = cases[i].new_size};
         soti_file_progress progress = {.fn = meddle, .user = &other, .total_bytes = 3};
         write_file(path_of("file"), "abc", 3);
-        sot_status status = soti_filemap_read(path_of("file"), &progress, &map);
-        assert_int_equal(status, cases[i].new_size == 0 ? SOT_ERR_FORMAT : SOT_ERR_IO);
+        assert_int_equal(soti_filemap_read(path_of("file"), 0, &progress, &map), SOT_ERR_IO);
         assert_non_null(strstr(soti_fail_message(), cases[i].words));
         assert_null(map.data);
     }
@@ -175,14 +174,46 @@ static void filemap_read_reports_bytes_and_can_be_cancelled(void **state)
     soti_file_progress progress = {
         .fn = meddle, .user = &listener, .done_bytes = 100, .total_bytes = 6000};
     write_file(path_of("file"), data, sizeof data);
-    assert_int_equal(soti_filemap_read(path_of("file"), &progress, &map), SOT_OK);
+    assert_int_equal(soti_filemap_read(path_of("file"), 0, &progress, &map), SOT_OK);
     assert_int_equal(listener.done, 5100);
     assert_int_equal(listener.total, 6000);
     soti_filemap_close(&map);
     listener.stops = 1;
-    assert_int_equal(soti_filemap_read(path_of("file"), &progress, &map), SOT_ERR_CANCELLED);
+    assert_int_equal(soti_filemap_read(path_of("file"), 0, &progress, &map), SOT_ERR_CANCELLED);
     assert_non_null(strstr(soti_fail_message(), path_of("file")));
     assert_null(map.data);
+}
+
+static void filemap_of_more_bytes_than_wanted_is_not_read(void **state)
+{
+    (void)state;
+    meddler listener = {0};
+    soti_file_progress progress = {.fn = meddle, .user = &listener};
+    write_file(path_of("file"), "abc", 3);
+    assert_int_equal(soti_filemap_read(path_of("file"), 3, &progress, &map), SOT_OK);
+    soti_filemap_close(&map);
+    listener = (meddler){0};
+    assert_int_equal(soti_filemap_read(path_of("file"), 2, &progress, &map), SOT_ERR_FORMAT);
+    assert_non_null(strstr(soti_fail_message(), path_of("file")));
+    assert_non_null(strstr(soti_fail_message(), "has 3 bytes; at most 2 are allowed"));
+    assert_int_equal(listener.done, 0);
+    assert_null(map.path);
+}
+
+static void filemap_read_any_takes_an_empty_file(void **state)
+{
+    (void)state;
+    write_file(path_of("file"), "", 0);
+    assert_int_equal(soti_filemap_read_any(path_of("file"), &map), SOT_OK);
+    assert_string_equal(map.path, path_of("file"));
+    assert_null(map.data);
+    assert_int_equal(map.size, 0);
+    soti_filemap_close(&map);
+    write_file(path_of("file"), "abc", 3);
+    assert_int_equal(soti_filemap_read_any(path_of("file"), &map), SOT_OK);
+    assert_memory_equal(map.data, "abc", 3);
+    soti_filemap_close(&map);
+    assert_int_equal(soti_filemap_read_any(test_folder, &map), SOT_ERR_IO);
 }
 
 int main(void)
@@ -196,6 +227,8 @@ int main(void)
         cmocka_unit_test(filemap_allocation_may_fail),
         cmocka_unit_test(filemap_changed_while_it_is_read_is_io),
         cmocka_unit_test(filemap_read_reports_bytes_and_can_be_cancelled),
+        cmocka_unit_test(filemap_of_more_bytes_than_wanted_is_not_read),
+        cmocka_unit_test(filemap_read_any_takes_an_empty_file),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -143,6 +143,15 @@ static void hf_vocabulary_damaged_or_no_file_is_named(void **state)
     check_refused(test_folder, SOT_ERR_IO, "tokenizer.model", "a directory", NULL);
 }
 
+static void hf_vocabulary_too_large_is_not_read(void **state)
+{
+    (void)state;
+    rmdir(path_of("tokenizer.model")); /* of the test before */
+    write_hole(path_of("tokenizer.model"), 100000001);
+    check_refused(test_folder, SOT_ERR_FORMAT, "tokenizer.model",
+                  "has 100000001 bytes; at most 100000000 are allowed", NULL);
+}
+
 static void hf_vocabulary_any_allocation_may_fail(void **state)
 {
     (void)state;
@@ -160,6 +169,7 @@ int main(void)
         cmocka_unit_test_setup(hf_vocabulary_bad_added_tokens_are_named, begin_folder),
         cmocka_unit_test_setup(hf_vocabulary_larger_than_the_model_is_refused, begin_folder),
         cmocka_unit_test_setup(hf_vocabulary_damaged_or_no_file_is_named, begin_folder),
+        cmocka_unit_test_setup(hf_vocabulary_too_large_is_not_read, begin_folder),
         cmocka_unit_test_setup(hf_vocabulary_any_allocation_may_fail, begin_folder),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

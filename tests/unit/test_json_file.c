@@ -207,6 +207,17 @@ static void json_file_is_read_from_its_folder(void **state)
     }
 }
 
+static void json_file_too_large_is_not_read(void **state)
+{
+    (void)state;
+    write_hole(path_of("a.json"), 100000001);
+    assert_int_equal(soti_json_read(test_folder, "a.json", &root), SOT_ERR_FORMAT);
+    assert_null(root);
+    assert_non_null(strstr(soti_fail_message(), path_of("a.json")));
+    assert_non_null(
+        strstr(soti_fail_message(), "has 100000001 bytes; at most 100000000 are allowed"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +232,7 @@ int main(void)
         cmocka_unit_test(json_second_value_behind_a_duplicate_key_is_named_itself),
         cmocka_unit_test(json_deep_nesting_is_refused),
         cmocka_unit_test(json_file_is_read_from_its_folder),
+        cmocka_unit_test(json_file_too_large_is_not_read),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -1,6 +1,9 @@
 /* Profiles as files: there and back, and files that are damaged or made up. */
 #include "model_files.h"
 
+#include <errno.h>
+#include <jansson.h>
+
 #include "base/alloc.h"
 #include "profile_case.h"
 #include "sot/profile_file.h"
@@ -226,11 +229,46 @@ static void profile_files_survive_every_allocation_failing(void **state)
     soti_profile_free(profile);
 }
 
+static void *allocate_nothing(size_t n_bytes)
+{
+    (void)n_bytes;
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void profile_without_memory_is_named(void **state)
+{
+    (void)state;
+    sot_profile *profile = case_profile();
+    json_malloc_t allocate;
+    json_free_t release;
+    json_get_alloc_funcs(&allocate, &release);
+    json_set_alloc_funcs(allocate_nothing, free);
+    sot_status status = soti_profile_save(profile, path_of("none.json"));
+    json_set_alloc_funcs(allocate, release);
+    assert_int_equal(status, SOT_ERR_MEMORY);
+    assert_non_null(strstr(soti_fail_message(), path_of("none.json")));
+    soti_profile_free(profile);
+}
+
+static void profile_too_large_is_not_read(void **state)
+{
+    (void)state;
+    sot_profile *loaded = NULL;
+    write_hole(path_of("p.json"), 400000001);
+    assert_int_equal(soti_profile_load(path_of("p.json"), &loaded), SOT_ERR_FORMAT);
+    assert_null(loaded);
+    assert_non_null(strstr(soti_fail_message(), path_of("p.json")));
+    assert_non_null(strstr(soti_fail_message(), "has 400000001 bytes; at most 400000000"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
     const struct CMUnitTest tests[] = {
         TEST(profile_saved_and_loaded_is_the_same),
+        TEST(profile_without_memory_is_named),
+        TEST(profile_too_large_is_not_read),
         TEST(profile_name_of_any_bytes_is_kept_as_utf_8),
         TEST(profile_with_empty_tables_of_context_is_loaded),
         TEST(profile_damaged_is_refused_with_file_and_member),

@@ -195,6 +195,13 @@ static void load_of_no_file_says_which(void **state)
     assert_int_equal(sot_prompts_load(path, NULL), SOT_ERR_ARGUMENT);
 }
 
+static void load_too_large_is_not_read(void **state)
+{
+    (void)state;
+    assert_int_equal(truncate(path, 100000001), 0);
+    refuse("has 100000001 bytes; at most 100000000 are allowed");
+}
+
 static void load_allocation_failure_is_reported(void **state)
 {
     (void)state;
@@ -224,6 +231,7 @@ int main(void)
         cmocka_unit_test(load_faults_name_file_member_and_placeholder),
         cmocka_unit_test(load_hostile_bytes_are_refused),
         cmocka_unit_test(load_of_no_file_says_which),
+        cmocka_unit_test(load_too_large_is_not_read),
         cmocka_unit_test(load_allocation_failure_is_reported),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
