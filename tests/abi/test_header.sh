@@ -8,6 +8,8 @@ trap 'rm -rf "$work"' EXIT
 for header in include/sot/*.h; do
     name=$(basename "$header" .h)
     echo "#include <sot/$name.h>" >"$work/$name.c"
+    printf '#ifdef __cplusplus\nextern "C" {\n#endif\n#include <sot/%s.h>\n%s\n}\n#endif\n' \
+        "$name" '#ifdef __cplusplus' >"$work/in_c_$name.c" # as hosts in C++ wrap C's headers
     # It takes nothing from, and gives nothing away to, what comes before it.
     printf '#include <sot/%s.h>\n#include <sot/sot.h>\nint main(void) { return SOT_OK; }\n' \
         "$name" >"$work/then_$name.c"

@@ -22,8 +22,8 @@ typedef struct sot_chat_params {
     uint32_t struct_size;
     uint32_t flags;          /* SOT_CHAT_* */
     uint32_t reserve_tokens; /* kept free behind the longest prompt that is known when a round
-                                begins, for what will be written; default: a quarter of the
-                                session's n_ctx */
+                                begins, for what will be written; default: a quarter of n_ctx or
+                                kv_tokens of the session, whichever is less */
     uint32_t reserved;       /* 0 */
 } sot_chat_params;
 #define SOT_CHAT_PARAMS_INIT SOT_STRUCT_INIT(sot_chat_params)
@@ -72,9 +72,9 @@ SOT_API sot_status sot_chat_load(const char *path, const sot_chat_params *params
  * longer sent from now on: so many that the rest takes at most half of the room there is for
  * rounds. SOT_EVENT_DROPPED, before all other events, says how many of how many. With
  * SOT_CHAT_KEEP_ALL that is CONTEXT_FULL, without an answer, and nothing changes.
- * Returns as sot_generate, ARGUMENT also where reserve_tokens leaves nothing of the session's
- * context, and BUSY from an event callback of this chat's round; *out is NULL where MEMORY was short
- * for appending, too. Since 0.1. */
+ * Returns as sot_generate, ARGUMENT also where reserve_tokens leaves nothing of the session's n_ctx
+ * or kv_tokens, and BUSY from an event callback of this chat's round; *out is NULL where MEMORY was
+ * short for appending, too. Since 0.1. */
 SOT_API sot_status sot_chat_generate(sot_chat *chat, sot_session *session, const char *question,
                                      const sot_generate_params *params, sot_answer **out);
 

@@ -38,7 +38,7 @@
 #define SOT_STRUCT_INIT(type) {.struct_size = (uint32_t)sizeof(type)}
 #else
 #define SOT_STRUCT_INIT(type) sot_struct_init<type>()
-template <typename Struct> inline Struct sot_struct_init()
+extern "C++" template <typename Struct> inline Struct sot_struct_init()
 {
     Struct made = Struct();
     made.struct_size = static_cast<uint32_t>(sizeof made);
@@ -65,27 +65,31 @@ typedef struct sot_answer sot_answer;   /* what was generated, with statistics *
  * twice. Non-zero cancels. Since 0.1. */
 typedef int32_t (*sot_progress_fn)(uint64_t done_bytes, uint64_t total_bytes, void *user);
 
-/* Called with one line of information, without newline, from the thread that runs the call. level
- * is SOT_LOG_*. Since 0.1. */
+/* What a line of information is about. */
 enum {
-    SOT_LOG_DEBUG = 1,  /* of use to whoever works on the library */
+    SOT_LOG_DEBUG = 1,  /* of use to whoever works on the library; this version has none */
     SOT_LOG_INFO = 2,   /* what was chosen: a device, tensors that are not used */
     SOT_LOG_WARNING = 3 /* a file that says what it should not, and how it is read */
 };
+
+/* Called with one line of information, without newline, from the thread that runs the call. level
+ * is SOT_LOG_*. Since 0.1. */
 typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 
 /* How weights are held. Without a flag FP16 weights are used where their file is mapped: nothing is
  * copied, pages come in when first used and go when memory is short, and processes share them. The
- * file must then stay as it is while the model lives. It may be renamed, removed or replaced by
- * renaming; but bytes written into it change answers, and where it becomes shorter, the next call
- * that needs what is gone ends the process with SIGBUS, no library's to catch. Since 0.1. */
+ * file must then stay as it is while the model lives, or while it loads where all weights are
+ * converted. It may be renamed, removed or replaced by renaming; but bytes written into it change
+ * answers, and where it becomes shorter, the call that needs what is gone ends the process with
+ * SIGBUS, no library's to catch. On a CUDA device this is about the host's copy, which
+ * sot_model_save alone reads once the model is loaded. Since 0.1. */
 enum {
-    SOT_MODEL_COPY = 1, /* files are read into memory at loading and not needed afterwards: takes as
-                           many bytes as they have, shared with no other process (where weights are
-                           converted, until that is done) */
+    SOT_MODEL_COPY = 1, /* files are read whole into memory before anything else, and not needed
+                           afterwards: takes as many bytes as they have (where weights are
+                           converted, until that is done), shared with no other process */
     SOT_MODEL_LOCK = 2  /* weights are brought in at loading and stay in memory (mlock), so that no
-                           answer waits for a disk; MEMORY where RLIMIT_MEMLOCK forbids it. Does not
-                           by itself help where the file becomes shorter */
+                           answer waits for a disk; MEMORY where RLIMIT_MEMLOCK forbids it. Not in a
+                           child of fork; does not help where the file becomes shorter */
 };
 
 /* How a model is loaded. Since 0.1. */
@@ -105,7 +109,7 @@ typedef struct sot_model_params {
 /* Loads a model: a GGUF file, a Hugging Face directory (config.json, *.safetensors,
  * tokenizer.model), or "random:7b", "random:13b", "random:33b",
  * "random:DIMxLAYERSxHEADSxFFxVOCAB", each with an optional "?seed=N".
- * A file that is written to while it is being opened or copied is IO. CUDA devices are reached
+ * A file whose size or date changes while it is opened or copied is IO. CUDA devices are reached
  * through libsot-cuda.so, which is looked for beside libsot.
  * Returns ARGUMENT, MEMORY, IO, FORMAT, UNSUPPORTED, RANGE (a weight FP16 cannot hold), CANCELLED,
  * DEVICE (plugin, driver or device is missing; a sentence says which). The caller owns *out.
@@ -124,7 +128,7 @@ typedef struct sot_model_info {
     uint32_t n_head;           /* heads of queries */
     uint32_t n_kv;             /* heads of keys and values */
     uint32_t d_head;           /* width of a head */
-    uint32_t d_model;          /* width of a row: n_head * d_head */
+    uint32_t d_model;          /* width of a row */
     uint32_t d_ff;             /* width of the feed-forward part */
     uint32_t n_vocab;          /* tokens there are */
     uint32_t n_ctx_train;      /* context the model was trained with, tokens; 0: not stated */
@@ -183,7 +187,8 @@ typedef struct sot_session_params {
 /* Creates a session on a model and reserves all memory that generating will need.
  * Returns ARGUMENT, MEMORY, THREAD, UNSUPPORTED (an isa this machine lacks), DEVICE.
  * The session keeps the model alive. In a child of fork() a model on the CPU serves on; a session
- * of the parent's can be freed, using it is ARGUMENT; what is on a CUDA device is the parent's.
+ * of the parent's that no call was using can be freed, using it is ARGUMENT; what is on a CUDA
+ * device is the parent's.
  * The caller owns *out. Since 0.1. */
 SOT_API sot_status sot_session_create(sot_model *model, const sot_session_params *params,
                                       sot_session **out);
