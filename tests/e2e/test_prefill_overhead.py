@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 from programs import (BUILD, ROOT, SHARED, TIMEOUT, TINY, check_refused, default_interrupt,
-                      environment, run, wait_for_handler)
+                      environment, run, sanitized, wait_for_handler)
 
 PROGRAM = os.path.join(BUILD, "examples", "sot-bench")
 ROLE = "[ROLESWITCHING assistant:]"
@@ -69,7 +69,7 @@ def skeletons(questions, points):
 
 class Bytes(unittest.TestCase):
     """TINY's tokenizer makes one token of every byte of these texts, BOS in front."""
-    N = 6
+    N = 3 if sanitized() else 6
 
     @classmethod
     def setUpClass(cls):
@@ -187,7 +187,8 @@ class Llama(unittest.TestCase):
             path = os.path.join(folder, "counted.json")
             place = os.path.join(folder, "temporary")
             os.mkdir(place)
-            done = overhead("--json", path, "--point-tokens", "1", "--limit", "10",
+            done = overhead("--json", path, "--point-tokens", "1",
+                            "--limit", "3" if sanitized() else "10",
                             SOT_SHARED_DIR=SHARED, TMPDIR=place)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(os.listdir(place), []) # the stand-in's folder is gone
