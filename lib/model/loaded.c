@@ -14,17 +14,31 @@ static sot_status open_tokenizer(sot_model *model)
     return status == SOT_OK ? SOT_OK : soti_fail_in(status, "%s: ", model->checkpoint.path);
 }
 
+/* Weights that opening reads or makes may have to be converted behind it, which whoever listens can
+ * cancel: until the last is placed, progress is a byte short of its end. */
+static int32_t show_opening(uint64_t done_bytes, uint64_t total_bytes, void *user)
+{
+    bool is_end = done_bytes == total_bytes && done_bytes > 0;
+    return soti_placement_progress(is_end ? done_bytes - 1 : done_bytes, total_bytes, user);
+}
+
+static int32_t show_placing(uint64_t done_bytes, uint64_t total_bytes, void *user)
+{
+    const soti_placement *placement = user;
+    uint64_t end = placement->half_bytes;
+    return soti_placement_progress(done_bytes == total_bytes ? end : end - 1, end, user);
+}
+
 static sot_status open_parts(sot_model *model, const char *path, const sot_model_params *params)
 {
     soti_placement *placement = &model->placement;
     RETURN_IF_ERROR(soti_placement_open(params->device, &model->log, params->progress,
                                         params->progress_user, placement));
     soti_checkpoint *checkpoint = &model->checkpoint;
-    RETURN_IF_ERROR(soti_checkpoint_open(path, params->flags, &model->log, soti_placement_progress,
-                                         placement, checkpoint));
+    RETURN_IF_ERROR(soti_checkpoint_open(path, params->flags, &model->log, show_opening, placement,
+                                         checkpoint));
     RETURN_IF_ERROR(open_tokenizer(model));
-    /* Where opening has read the weights, progress has run from nothing to all already. */
-    sot_progress_fn progress = checkpoint->was_read ? NULL : soti_placement_progress;
+    sot_progress_fn progress = checkpoint->was_read ? show_placing : soti_placement_progress;
     soti_weight_set *weights = &model->weights;
     RETURN_IF_ERROR(soti_weight_set_build(checkpoint, params->flags, progress, placement, weights));
     if (!weights->is_in_place) {

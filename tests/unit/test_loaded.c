@@ -169,6 +169,28 @@ static void model_progress_can_cancel_at_any_call(void **state)
     }
 }
 
+static int32_t cancel_converting(uint64_t done, uint64_t total, void *user)
+{
+    uint32_t *n_behind_reading = user;
+    *n_behind_reading += done + 1 == total;
+    assert_true(done < total);
+    return *n_behind_reading == 3;
+}
+
+static void model_conversion_of_a_copy_can_be_cancelled(void **state)
+{
+    (void)state;
+    uint32_t n_behind_reading = 0; /* its last call, and one for each matrix that is converted */
+    sot_model_params params = SOT_MODEL_PARAMS_INIT;
+    params.flags = SOT_MODEL_COPY;
+    params.progress = cancel_converting;
+    params.progress_user = &n_behind_reading;
+    sot_model *model;
+    assert_int_equal(soti_model_open(DATA "f32/hf", &params, &model), SOT_ERR_CANCELLED);
+    assert_null(model);
+    assert_int_equal(n_behind_reading, 3);
+}
+
 static void model_open_survives_every_failed_allocation(void **state)
 {
     (void)state;
@@ -332,6 +354,7 @@ int main(void)
         cmocka_unit_test(model_path_that_is_not_there_is_named),
         cmocka_unit_test(model_progress_runs_once_from_nothing_to_all),
         cmocka_unit_test(model_progress_can_cancel_at_any_call),
+        cmocka_unit_test(model_conversion_of_a_copy_can_be_cancelled),
         cmocka_unit_test(model_open_survives_every_failed_allocation),
         cmocka_unit_test(model_engine_survives_every_failed_allocation),
         cmocka_unit_test(model_is_shared_by_threads_that_leave_in_any_order),
