@@ -6,8 +6,7 @@
 
 enum { SOTI_FAIL_MESSAGE_BYTES = 1024 };
 
-/* Stores the sentence (cut at 1,023 bytes, at a character's border; bytes that are not UTF-8 become
- * question marks) and returns status. */
+/* Stores the sentence (as soti_sentence_format makes it, at most 1,023 bytes) and returns status. */
 sot_status soti_fail(sot_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -2,7 +2,8 @@
 #include "log.h"
 
 #include <stdarg.h>
-#include <stdio.h>
+
+#include "sentence.h"
 
 void soti_log_line(const soti_log *log, int32_t level, const char *format, ...)
 {
@@ -12,7 +13,7 @@ void soti_log_line(const soti_log *log, int32_t level, const char *format, ...)
     char line[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    soti_sentence_format(line, sizeof line, format, arguments);
     va_end(arguments);
     log->fn(level, line, log->user);
 }

@@ -11,7 +11,7 @@ typedef struct soti_log {
     void *user;
 } soti_log;
 
-/* Formats one line (cut at 1,023 bytes) and hands it to the host. */
+/* Hands one line (as soti_sentence_format makes it, at most 1,023 bytes) to the host. */
 void soti_log_line(const soti_log *log, int32_t level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -32,6 +32,8 @@ static void log_line_is_formatted_for_the_host(void **state)
     assert_int_equal(all.n_lines, 1);
     assert_int_equal(all.level, SOT_LOG_WARNING);
     assert_string_equal(all.line, "a.gguf: 7 tensors");
+    soti_log_line(&log, SOT_LOG_INFO, "%s", "\x1b[2J");
+    assert_string_equal(all.line, "?[2J");
 }
 
 static void log_without_callback_is_silent(void **state)

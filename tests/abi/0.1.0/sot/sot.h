@@ -62,7 +62,8 @@ typedef struct sot_answer sot_answer;   /* what was generated, with statistics *
 
 /* Called while a model loads or is saved, about once per tensor, or per 32 MiB of a file that is
  * copied: done of total bytes. On a CUDA device weights are read, then moved there, and count
- * twice. Non-zero cancels. Since 0.1. */
+ * twice; with SOT_MODEL_COPY the last byte is left until what was read is converted. Non-zero
+ * cancels. Since 0.1. */
 typedef int32_t (*sot_progress_fn)(uint64_t done_bytes, uint64_t total_bytes, void *user);
 
 /* What a line of information is about. */
@@ -72,8 +73,8 @@ enum {
     SOT_LOG_WARNING = 3 /* a file that says what it should not, and how it is read */
 };
 
-/* Called with one line of information, without newline, from the thread that runs the call. level
- * is SOT_LOG_*. Since 0.1. */
+/* Called with one line of information, UTF-8 without newline or other control characters, from the
+ * thread that runs the call. level is SOT_LOG_*. Since 0.1. */
 typedef void (*sot_log_fn)(int32_t level, const char *line, void *user);
 
 /* How weights are held. Without a flag FP16 weights are used where their file is mapped: nothing is
@@ -577,8 +578,9 @@ SOT_API sot_status sot_session_measure(sot_session *session, const sot_measure_p
 /* "SOT_ERR_FORMAT"; for a number that is no status, "SOT_UNKNOWN". Since 0.1. */
 SOT_API const char *sot_status_name(sot_status status);
 
-/* This thread's last failure in one sentence, "" if there was none. Valid until this thread's next
- * call into the library. Since 0.1. */
+/* This thread's last failure in one sentence, "" if there was none: UTF-8 without control
+ * characters, whatever it quotes. Valid until this thread's next call into the library.
+ * Since 0.1. */
 SOT_API const char *sot_error_message(void);
 
 /* The version of the library. Since 0.1. */
