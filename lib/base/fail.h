@@ -6,7 +6,7 @@
 
 enum { SOTI_FAIL_MESSAGE_BYTES = 1024 };
 
-/* Stores the sentence (as soti_sentence_format makes it, at most 1,023 bytes) and returns status. */
+/* Stores the sentence, as soti_sentence_format makes it of at most 1,023 bytes. Returns status. */
 sot_status soti_fail(sot_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

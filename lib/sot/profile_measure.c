@@ -164,11 +164,14 @@ static double usual_ns(const uint64_t *times_ns, uint32_t n)
     uint64_t sum = 0;
     for (uint32_t i = 0; i < n; i++) {
         sum += times_ns[i];
-        if (sum >= stretch_ns || (i + 1 == n && n_means == 0)) {
+        if (sum >= stretch_ns) {
             means[n_means++] = (double)sum / (i + 1 - begin);
             begin = i + 1;
             sum = 0;
         }
+    }
+    if (n_means == 0) {
+        means[n_means++] = (double)sum / n;
     }
     return middle_ns(means, n_means);
 }
