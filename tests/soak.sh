@@ -40,7 +40,7 @@ long_run() {
 
 # Nothing may be skipped: that would be for want of what was just installed.
 convert() {
-    need_packages python3-venv
+    need_packages python3-venv || return 1
     [ -x build-soak/bin/python ] || python3 -m venv build-soak || return 1
     build-soak/bin/python -m pip install --quiet --disable-pip-version-check \
         "./bindings/python[test]" torch transformers safetensors || return 1

@@ -8,11 +8,12 @@
 
 #include "utf8.h"
 
-/* Unicode's control characters (general category Cc), its line ends, and what embeds, overrides or
- * isolates a direction of writing (UAX 9). */
+/* Unicode's control characters (general category Cc), its line ends, and what marks, embeds,
+ * overrides or isolates a direction of writing (UAX 9). */
 static bool is_control(uint32_t code)
 {
-    return code < 0x20 || (code >= 0x7F && code <= 0x9F) || (code >= 0x2028 && code <= 0x202E) ||
+    return code < 0x20 || (code >= 0x7F && code <= 0x9F) || code == 0x061C ||
+           (code >= 0x200E && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
            (code >= 0x2066 && code <= 0x2069);
 }
 

@@ -9,7 +9,7 @@
 
 #include "sot/sot.h"
 
-/* Files that hold no weights and no conversation have fewer bytes than this. The largest that are
+/* Files that hold no weights and no conversation have at most so many bytes. The largest that are
  * known, tokenizers and indices, have a few million. */
 #define SOTI_SMALL_FILE_MAX UINT64_C(100000000)
 

@@ -36,7 +36,7 @@ static const uint64_t default_cell_ns = UINT64_C(1000000000);
 /* Short cells are repeated more often, since one preempted run would be much of their mean. */
 static const uint64_t least_cell_ns = UINT64_C(40000000);
 /* A refresh has three cells only, all others hang on them, and single steps of a large model differ
- * by a tenth: each takes its whole time. */
+ * by a tenth: each takes its whole time, or REPEATS_MAX runs. */
 static const uint64_t refresh_cell_ns = UINT64_C(1000000000);
 /* What a text meets in every stretch of this length belongs to the machine as it is now; a moment's
  * burst does not. */
