@@ -13,7 +13,7 @@ from conftest import QUESTION, ROOT
 
 import sot
 from sot import _library
-from sot._call import Call, Mailbox
+from sot._call import END, Call, Mailbox
 
 LONG = {"ignore_stops": True, "mode": "normal", "max_tokens": 900}
 """Options of a call that takes long, for the demo model."""
@@ -281,6 +281,56 @@ print(n)
     assert int(out) > 5
 
 
+SIGNALLED = """
+import os, signal, threading, time, sot
+from sot._call import Call, Mailbox
+asked = threading.Event()
+class SignalledTurn:
+    "A signal comes to the thread that is in its cancel()."
+    def __enter__(self):
+        pass
+    def __exit__(self, *_):
+        time.sleep(0.2)
+    def cancel(self):
+        if not asked.is_set():
+            asked.set()
+            os.kill(os.getpid(), signal.SIGUSR1)
+call = Call(lambda: asked.wait() - 1, Mailbox(), turn=SignalledTurn())
+call.start()
+while not call._running:
+    time.sleep(0.001)
+handled = []
+"""
+
+
+def test_abort_in_a_handler_that_interrupts_stop_does_not_wait(program):
+    program(
+        SIGNALLED
+        + """
+signal.signal(signal.SIGUSR1, lambda *_: handled.append((call.abort(), call.ended)))
+call.abort()
+assert handled == [(None, False)] and call.ended
+""",
+        timeout=20,
+    )
+
+
+def test_session_used_in_a_handler_that_interrupts_stop_waits_later(program):
+    program(
+        SIGNALLED
+        + """
+session = sot.Session(sot.Model("examples/model/demo.gguf"), n_threads=1, n_ctx=64)
+signal.signal(signal.SIGUSR1, lambda *_: handled.append(session.logits([1])))
+session._leave(call)
+call.stop()
+assert handled and not call.ended
+session.logits([1])
+assert call.ended
+""",
+        timeout=20,
+    )
+
+
 def test_interrupt_anywhere_leaves_session_and_chat_usable(program):
     out = program(
         INTERRUPTED
@@ -330,6 +380,25 @@ print(refused)
 """
     )
     assert 1 < int(out) < 60
+
+
+def test_recursion_error_in_abort_tells_the_worker(monkeypatch):
+    """Also where there was no room for stop(): it waits for no reply that will not come."""
+
+    def no_room():
+        raise RecursionError
+
+    mail = Mailbox()
+    call = Call(lambda: int(mail.ask("anything")), mail)
+    call.start()
+    assert mail.items.get(timeout=20) is not END
+    monkeypatch.setattr(call, "stop", no_room)
+    try:
+        with pytest.raises(RecursionError):
+            call.abort()
+        assert mail.items.get(timeout=5) is END and mail.stopped
+    finally:
+        mail.replies.put(0)
 
 
 def test_interrupt_stops_prefill():

@@ -6,7 +6,8 @@ where signals can reach it. An exception there, of a signal or of a callback, st
 for its end, which takes one pass over the weights at most, and goes on its way.
 
   CALL-1  callbacks run in the waiting thread, never in the worker, which waits for their reply
-  CALL-2  when wait() has returned or raised, the library is no longer in the call
+  CALL-2  when wait() has returned or raised, the library is no longer in the call, but for
+          RecursionError, which may leave no room to wait in: the worker then ends by itself
   CALL-3  a call that is stopped before its worker takes it never runs, and ends all the same
   CALL-4  a request to stop reaches its own call alone, no other and no later one on that session
   CALL-5  signals come between any two steps of the waiting thread: it takes locks by `with` alone,
@@ -137,8 +138,9 @@ class Call:
         self.ended = False
         self._function: Optional[Callable[[], int]] = function
         self._turn = turn
-        # Held while stopping and beginning are decided upon; the garbage collector may stop, too.
-        self._deciding = threading.RLock()
+        # Held while stopping and beginning are decided upon; the garbage collector and a signal's
+        # handler may stop, too.
+        self._deciding: Any = threading.RLock()
         self._running = False
         self._worker: Optional[int] = None
 
@@ -202,7 +204,7 @@ class Call:
 
     def abort(self) -> None:
         """Stops the call and waits for its end, whatever signals come meanwhile; what their
-        handlers raise comes out then."""
+        handlers raise comes out then. Does not wait in a handler that interrupts stop()."""
         late: Optional[BaseException] = None
         while True:
             try:
@@ -210,13 +212,21 @@ class Call:
                 self._await_end()
                 break
             except RecursionError:
-                raise  # trying on would never end, and a call begins where there is more room
+                # Trying on would never end, and a call begins where there is more room. The worker
+                # is told here, where stop() may not have been, lest it wait for a reply.
+                self.mail.stopped = True
+                self.mail.replies.put(_STOP)
+                raise
             except BaseException as error:
                 late = error
         if late is not None:
             raise late
 
     def _await_end(self) -> None:
+        # The worker does not end before a stop() that this thread is in, which a signal's handler
+        # interrupts. Signals come between any two steps, so the lock alone knows whose it is.
+        if self._deciding._is_owned():
+            return
         while not (self.ended or self._worker == threading.get_ident()):
             if self.pid != os.getpid():
                 return

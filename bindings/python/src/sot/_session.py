@@ -226,7 +226,8 @@ class Session:
         owned = self._handle()
         for call in list(self._left):
             call.abort()
-            self._left.discard(call)
+            if call.ended:
+                self._left.discard(call)
         return Turn(owned, self._in_use)
 
     def _leave(self, call: Call) -> None:

@@ -121,7 +121,7 @@ class Stream(Iterator[Event], AsyncIterator[Event]):
 
     def _take_leftover(self) -> None:
         if not self._call.ended:
-            return  # it is the process's that forked this one
+            return  # it is the process's that forked this one, or a frame below is stopping it
         try:
             self._take_result()
         except SotError:
