@@ -1,9 +1,14 @@
 """Conversations: rounds, what is kept of them, and their files."""
 
+import threading
+import time
+
 import pytest
 from conftest import QUESTION
 
 import sot
+from sot import _library
+from sot._turn import Turn
 
 SHORT = {"max_points": 2, "max_point_tokens": 4}
 
@@ -55,6 +60,86 @@ def test_chat_in_use_is_busy(own_session):
     with pytest.raises(TypeError):
         chat.generate(own_session, "a", nothing=1)
     assert len(chat) == 0
+
+
+def test_chat_is_busy_before_the_library_has_it(own_session, monkeypatch):
+    """From stream() on; and a thread that is in a method then does not make the round fail."""
+    real, go_on = Turn.__enter__, threading.Event()
+
+    def enter_late(turn):
+        go_on.wait(20)
+        real(turn)
+
+    monkeypatch.setattr(Turn, "__enter__", enter_late)
+    chat = sot.Chat()
+    stream = chat.stream(own_session, "Why?", **SHORT)
+    try:
+        with pytest.raises(sot.BusyError, match="the chat is in use"):
+            chat.append("a", "b")
+        with pytest.raises(sot.BusyError, match="the chat is in use"):
+            chat.generate(own_session, "Why?")
+    finally:
+        go_on.set()
+    with chat._lock:
+        list(stream)
+    assert list(chat) == [("Why?", stream.answer.text)]
+
+
+def test_round_waits_for_stream_that_was_let_go(own_session, monkeypatch):
+    real = _library.library()
+
+    class LateReturn:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def sot_chat_generate(self, *arguments):
+            status = real.sot_chat_generate(*arguments)
+            time.sleep(0.3)
+            return status
+
+    monkeypatch.setattr(_library, "_loaded", LateReturn())
+    chat = sot.Chat()
+    for _ in chat.stream(own_session, QUESTION, mode="normal", ignore_stops=True, max_tokens=900):
+        break
+    answer = chat.generate(own_session, "Why?", **SHORT)
+    assert list(chat) == [("Why?", answer.text)]
+
+
+def test_round_begun_amid_another_method_is_busy(own_session):
+    """As by a signal's handler: the method goes on behind it, maybe while the round is made."""
+    chat = sot.Chat()
+    with chat._lock, pytest.raises(sot.BusyError, match="the chat is in use"):
+        chat.stream(own_session, "Why?", **SHORT)
+    assert chat.generate(own_session, "Why?", **SHORT).text == chat[0].answer
+
+
+def test_rounds_cleared_while_they_are_read_are_left_out(monkeypatch):
+    """By a signal's handler."""
+    real = _library.library()
+    chat = sot.Chat()
+
+    class Clearing:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def sot_chat_answer(self, cell, i):
+            answer = real.sot_chat_answer(cell, i)
+            if i == 1:
+                chat.clear()
+            return answer
+
+    def read(i):
+        for question in "ab", "cd", "ef":
+            chat.append(question, question.upper())
+        with monkeypatch.context() as patched:
+            patched.setattr(_library, "_loaded", Clearing())
+            return chat[i]
+
+    assert read(slice(0, 3)) == (("ab", "AB"), ("cd", "CD"))
+    chat.clear()
+    monkeypatch.setattr(Clearing, "sot_chat_question", lambda *_: chat.clear(), raising=False)
+    with pytest.raises(IndexError):
+        read(0)
 
 
 def test_chat_that_is_full_drops_or_refuses(model):

@@ -299,6 +299,42 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid[0], 0)[1]) == 0
     )
 
 
+def test_child_of_fork_reads_chat_that_was_in_use(program):
+    """Whether another thread was in a method, or a round was being generated."""
+    program(
+        FORK
+        + """
+import threading
+held, go_on = threading.Event(), threading.Event()
+def hold():
+    with chat._lock:
+        held.set()
+        go_on.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+def check():
+    signal.alarm(20)
+    assert list(chat) == [("a", "b")]
+    chat.append("c", "d")
+in_child(check)
+go_on.set()
+thread.join()
+with chat.stream(session, "How?", mode="normal", ignore_stops=True, max_tokens=900) as stream:
+    next(stream)
+    def check():
+        assert list(chat) == [("a", "b")]
+        try:
+            chat.append("c", "d")
+        except sot.BusyError:
+            return
+        raise AssertionError("not refused")
+    in_child(check)
+assert list(chat) == [("a", "b")]
+"""
+    )
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no /proc/self/statm here")
 def test_answers_leave_no_memory_behind(program):
     """300 answers by all ways, after 60 for warming up: less than 1 MB more is resident."""

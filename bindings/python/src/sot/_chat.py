@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
+import weakref
 from typing import (
     TYPE_CHECKING,
     Any,
+    Dict,
     NamedTuple,
     Optional,
     Sequence,
@@ -30,6 +33,8 @@ from ._stream import Stream
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ._call import Call
+
 _IN_USE = "the chat is in use by another call"
 
 
@@ -45,10 +50,12 @@ class Chat(Sequence[Round]):
     or on another model.
 
     reserve_tokens: kept free behind the prompt for what will be written; 0: a quarter of the
-    session's n_ctx. keep_all: a full context is an error; no round is ever left out.
+    session's n_ctx or kv_tokens, whichever is less. keep_all: a full context is an error; no round
+    is ever left out.
 
     Any thread may use it. While a round is generated, everything else raises BusyError, and so does
-    a round that begins while another thread is in a call.
+    a round that a signal's handler begins amid another method. A child of fork() has the rounds
+    that were complete; it cannot change a chat of which a round was being generated.
 
     Raises OutOfMemoryError.
     """
@@ -59,10 +66,8 @@ class Chat(Sequence[Round]):
 
     def _open(self, reserve_tokens: int, keep_all: bool, function: Any, *arguments: Any) -> None:
         self._owned: Optional[Owned] = None
-        # Only `with` takes it, so that no signal comes between taking and holding it; re-entrant,
-        # since a signal's handler may use the chat.
-        self._lock = threading.RLock()
-        self._is_generating = False
+        self._locks: Dict[int, Any] = {}
+        self._round: Optional[weakref.ref[Call]] = None  # the last call that generates
         params = sized(_layout.sot_chat_params)
         params.reserve_tokens = _pack.number("reserve_tokens", reserve_tokens)
         params.flags = ChatFlags.KEEP_ALL if keep_all else 0
@@ -123,13 +128,15 @@ class Chat(Sequence[Round]):
         with self._lock:
             owned = self._idle()
             found = range(lib.sot_chat_count(owned.cell))[i]
-            rounds = tuple(
-                Round(
-                    lib.sot_chat_question(owned.cell, j).decode("utf-8", "replace"),
-                    lib.sot_chat_answer(owned.cell, j).decode("utf-8", "replace"),
-                )
+            texts = [
+                (lib.sot_chat_question(owned.cell, j), lib.sot_chat_answer(owned.cell, j))
                 for j in ([found] if isinstance(found, int) else found)
-            )
+            ]
+        rounds = tuple(
+            Round(question.decode("utf-8", "replace"), answer.decode("utf-8", "replace"))
+            for question, answer in texts
+            if question is not None and answer is not None  # else a signal's handler cleared it
+        )
         return rounds[0] if isinstance(found, int) else rounds
 
     def generate(self, session: Session, question: str, **options: Unpack[Options]) -> Answer:
@@ -150,25 +157,19 @@ class Chat(Sequence[Round]):
         encoded = _pack.text("question", question)
         _pack.expect("session", session, Session)
         generate = library().sot_chat_generate
+        owned = alive(self._owned, "chat")
+        # First, since it waits for streams that were let go, this chat's perhaps.
+        asking = session._ask_answer(
+            options,
+            lambda s, p, out: int(generate(owned.cell, s, encoded, p, out)),
+            streaming=streaming,
+        )
+        if self._lock._is_owned():
+            raise BusyError(_IN_USE)  # the method that a handler interrupts found the chat idle
         with self._lock:
-            owned = self._idle()
-
-        def invoke(cell: Any, params: Any, out: Any) -> int:
-            # On the worker, to which signals do not come. It must not wait: one may have come to
-            # the lock's holder, and its handler may be what asks.
-            if not self._lock.acquire(blocking=False):
-                raise BusyError(_IN_USE)
-            try:
-                self._idle()
-                self._is_generating = True
-            finally:
-                self._lock.release()
-            try:
-                return int(generate(owned.cell, cell, encoded, params, out))
-            finally:
-                self._is_generating = False
-
-        return session._ask_answer(options, invoke, streaming=streaming)
+            self._idle()
+            self._round = weakref.ref(asking.call)
+        return asking
 
     def close(self) -> None:
         """Frees the chat, when a round that is being generated has ended."""
@@ -180,8 +181,16 @@ class Chat(Sequence[Round]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def _lock(self) -> Any:
+        """Only `with` takes it, so that no signal comes between taking and holding it; re-entrant,
+        since a signal's handler may use the chat. One for each process: a child of fork() would
+        wait for ever for one that another thread held then."""
+        return self._locks.setdefault(os.getpid(), threading.RLock())
+
     def _idle(self) -> Owned:
         """The chat, for one call with the lock held."""
-        if self._is_generating:
+        call = self._round and self._round()
+        if call and not call.ended and call.pid == os.getpid():
             raise BusyError(_IN_USE)
         return alive(self._owned, "chat")
