@@ -101,6 +101,8 @@ def test_unknown_number_of_newer_library_is_kept():
         ({"stop_strings": 3}, TypeError),
         ({"stop_ids": 3}, TypeError),
         ({"temperature": "0.7"}, TypeError),
+        ({"temperature": bytearray(b"1")}, TypeError),
+        ({"temperature": memoryview(b"1")}, TypeError),
         ({"temperature": 10**400}, sot.ArgumentError),
         ({"system_message": "a\0b"}, ValueError),
         ({"wording": 3}, TypeError),

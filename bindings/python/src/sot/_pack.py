@@ -84,7 +84,7 @@ def set_numbers(struct: Any, **values: int) -> None:
 
 def real(name: str, value: float) -> float:
     """A float; the library checks its range."""
-    if not isinstance(value, (str, bytes)):  # float() would read them
+    if hasattr(value, "__float__") or hasattr(value, "__index__"):  # float() reads texts, too
         try:
             return float(value)
         except OverflowError as error:
