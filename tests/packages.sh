@@ -2,7 +2,7 @@
 # not.
 BUILD_PACKAGES="gcc g++ make cmake pkg-config libpcre2-dev libjansson-dev libedit-dev"
 TEST_PACKAGES="libcmocka-dev python3 python3-venv clang-14 libclang-rt-14-dev libboost-context-dev
-abigail-tools mandoc groff-base lintian"
+abigail-tools mandoc groff-base lintian git"
 STATIC_PACKAGES="clang-format-14 clang-tidy-14 cppcheck shellcheck" # of the stage of that name, as the next
 MEMCHECK_PACKAGES="valgrind libc6-dbg"
 ARM64_PACKAGES="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"

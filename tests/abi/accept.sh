@@ -28,7 +28,7 @@ last=${last#tests/abi/}
 sh tests/abi/describe.sh . "$work/libsot.abi"
 if [ -n "$last" ]; then
     result=0
-    python3 tests/abi/compare.py "tests/abi/$last" . "$work/libsot.abi" || result=$?
+    python3 -B tests/abi/compare.py "tests/abi/$last" . "$work/libsot.abi" || result=$?
     case $result in
     0) echo "accept: the ABI is that of $last" ;;
     1) echo "accept: only additions to $last" ;;

@@ -21,7 +21,7 @@ n=0
 for release in $({ grep "^tests/abi/$kept\." "$work/releases"; tail -n 1 "$work/releases"; } |
     sort -u); do
     result=0
-    python3 tests/abi/compare.py "$release" . "$work/today.abi" || result=$?
+    python3 -B tests/abi/compare.py "$release" . "$work/today.abi" || result=$?
     [ $result -le 1 ] || {
         echo "release: programs linked to ${release#tests/abi/} break, see above; if that is" \
             "intended: docs/abi.md, tests/abi/accept.sh" >&2
@@ -54,7 +54,7 @@ expect() {
     done
     sh tests/abi/describe.sh "$work/copy" "$work/copy.abi"
     result=0
-    python3 tests/abi/compare.py "$work/release" "$work/copy" "$work/copy.abi" >"$work/said" 2>&1 ||
+    python3 -B tests/abi/compare.py "$work/release" "$work/copy" "$work/copy.abi" >"$work/said" 2>&1 ||
         result=$?
     [ $result -eq "$expected" ] || {
         cat "$work/said" >&2
