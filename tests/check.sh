@@ -4,7 +4,7 @@
 #   static   clang-format, shellcheck, cppcheck, clang-tidy: the sources, not run
 #   release  gcc, build/, every test
 #   clang    clang 14, build-clang/, every test but those of the programs and packages
-#   asan     address and undefined-behaviour sanitizers, every test but those of packages and headers
+#   asan     address and undefined-behaviour sanitizers, every test but packages' and headers'
 #   tsan     thread sanitizer, the tests that use threads
 #   memcheck valgrind over build/: the programs, and tests of what they call
 #   python   build-python/: the Python package as pip installs it, its tests and its types
@@ -57,7 +57,8 @@ build_and_test() {
 check_python() {
     cmake --preset release -DSOT_TESTS=ON -DSOT_EXAMPLES=ON -DSOT_CUDA=OFF >/dev/null
     cmake --build build -j "$jobs" --target example_sot -- --no-print-directory -s >/dev/null
-    options="--quiet --disable-pip-version-check -C build-dir=$PWD/build-python/wheel"
+    options="--quiet --disable-pip-version-check"
+    options="$options --config-settings=build-dir=$PWD/build-python/wheel"
     # The first time all packages come from PyPI, later runs need no network.
     if [ -f build-python/complete ]; then
         options="$options --no-build-isolation --no-deps"
