@@ -15,13 +15,17 @@ class _Open(IntEnum):
     """What a library of a later version may have more of: an unknown number is a member, too."""
 
     @classmethod
-    def _missing_(cls, value: object) -> "_Open":
+    def _missing_(cls, value: object) -> _Open:
         if not isinstance(value, int):
             raise ValueError("{!r} is no {}".format(value, cls.__name__))
         member = int.__new__(cls, value)
         member._name_ = "UNKNOWN_{}".format(value)
         member._value_ = value
         return member
+
+    # Python 3.11.2 would look an unknown member up by its name.
+    def __reduce_ex__(self, protocol: object) -> tuple[type[_Open], tuple[int]]:
+        return type(self), (self.value,)
 
 
 class Status(IntEnum):
