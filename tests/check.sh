@@ -99,6 +99,7 @@ for stage in $stages; do
         fi
         sh tests/arm64_root.sh build-arm64/root
         slow='points_golden|batched_points|allocation_failure|tokenizer_encode|other_sizes'
+        slow="$slow|page_reuse|conversation_pages|routing_at_once|json_parse"
         build_and_test release build-arm64 --toolchain tests/arm64.cmake -- \
             -E "$slow|faults/|test_fork|model_file" # the latter: qemu has processes of its own
         ;;
