@@ -243,7 +243,7 @@ class Estimates(Bench):
         done = bench("estimate", "-p", profile, "--lengths", "30:8:9,7,4", "--check", TINY,
                      "--rounds", str(n_rounds), "--json", self.path("e.json"))
         self.assertEqual((done.returncode, done.stderr), (0, b""))
-        self.assertIn(b"replayed ", done.stdout)
+        self.assertIn(f"replayed {n_rounds} times".encode(), done.stdout)
         check = self.read("e.json")["estimates"][0]["check"]
         self.assertEqual(set(check), {"normal", "first_skeleton", "first_expansions",
                                       "later_skeleton", "later_expansions"})

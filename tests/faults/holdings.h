@@ -51,18 +51,31 @@ static long holdings_mapped_kib(void)
     return kib;
 }
 
+/* A joined thread may be listed for a moment: the number counts when it has stayed a while. */
+static inline long holdings_count_threads(void)
+{
+    long n = holdings_count_names("/proc/self/task");
+    for (;;) {
+        usleep(2000);
+        long n_now = holdings_count_names("/proc/self/task");
+        if (n_now == n) {
+            return n;
+        }
+        n = n_now;
+    }
+}
+
 static inline holdings holdings_now(bool counts_maps)
 {
     holdings now = {.mapped_kib = -1};
     now.n_descriptors = holdings_count_names("/proc/self/fd");
-    now.n_threads = holdings_count_names("/proc/self/task");
+    now.n_threads = holdings_count_threads();
     if (counts_maps) {
         now.mapped_kib = holdings_mapped_kib();
     }
     return now;
 }
 
-/* A joined thread may be listed for a moment, among what was there before, too. */
 static inline void holdings_check(const holdings *before, const char *what)
 {
     holdings now = holdings_now(before->mapped_kib >= 0);
@@ -70,7 +83,7 @@ static inline void holdings_check(const holdings *before, const char *what)
         usleep(1000);
         now.n_threads = holdings_count_names("/proc/self/task");
     }
-    if (now.n_descriptors != before->n_descriptors || now.n_threads > before->n_threads ||
+    if (now.n_descriptors != before->n_descriptors || now.n_threads != before->n_threads ||
         now.mapped_kib > before->mapped_kib) {
         fail_msg("%s: descriptors %ld, before %ld; threads %ld, before %ld; maps %ld KiB, before "
                  "%ld",
